@@ -1,0 +1,110 @@
+"""What flows along the line: batches, codes, and all that one forward pass saw.
+
+Shapes are written the same way in every file: ``b`` examples, ``*p`` positions (none for
+a table, ``h w`` for an image, ``t`` for a sequence), ``c`` channels, always last, ``d``
+code size, ``q`` symbols per position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Code", "Step"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples as tensors, channels last.
+
+    Attributes
+    ----------
+    x : Tensor
+        Shape ``(b, *p, c)``, floating point, or ``uint8`` before a modality's ``expand``;
+        shape ``(b, *p)`` and ``int64`` for tokens.
+    mask : Tensor, optional
+        Boolean, True where a value was observed: ``(b, *p)``, or ``(b, c)`` for the cells
+        of a table. None means that everything was observed.
+    condition : Tensor, optional
+        Shape ``(b, ...)``: what the code need not carry (a speaker, a label).
+    """
+
+    x: Tensor
+    mask: Tensor | None = None
+    condition: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def _map(self, function) -> Batch:
+        return Batch(*(None if t is None else function(t) for t in (self.x, self.mask, self.condition)))
+
+    def __getitem__(self, index: slice) -> Batch:
+        """Take consecutive examples, as views."""
+        return self._map(lambda t: t[index])
+
+    def take(self, index: Tensor) -> Batch:
+        """Take the examples at these positions, as copies."""
+        return self._map(lambda t: t.index_select(0, index))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move to a device."""
+        return self._map(lambda t: t.to(device, non_blocking=True))
+
+    def with_x(self, x: Tensor) -> Batch:
+        """Return the same examples with other values."""
+        return replace(self, x=x)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the tensors."""
+        return sum(t.nbytes for t in (self.x, self.mask, self.condition) if t is not None)
+
+
+class Code(NamedTuple):
+    """What a bottleneck makes of features.
+
+    Attributes
+    ----------
+    z : Tensor
+        Shape ``(b, *p, d)``: all that the decoder sees.
+    penalty : Tensor
+        Shape ``(b,)``, nats, already weighted: what this code costs (a KL divergence, a
+        commitment). Zeros where a code is free.
+    indices : Tensor, optional
+        Shape ``(b, *p, q)``, ``int64``: the symbols of a discrete code.
+    factors : dict of str to Tensor, optional
+        Named pieces of ``z`` of a disentangled code.
+    """
+
+    z: Tensor
+    penalty: Tensor
+    indices: Tensor | None = None
+    factors: dict[str, Tensor] | None = None
+
+
+class Step(NamedTuple):
+    """All that one forward pass saw; what penalties are computed from.
+
+    Attributes
+    ----------
+    source : Batch
+        What the encoder read: the target, corrupted while training.
+    target : Batch
+        What the decoder should give back.
+    features : Tensor
+        Shape ``(b, *p, width)``: the encoder's output.
+    code : Code
+        The bottleneck's output.
+    output : Tensor
+        The decoder's output: the parameters of the loss's distribution.
+    """
+
+    source: Batch
+    target: Batch
+    features: Tensor
+    code: Code
+    output: Tensor

@@ -1,0 +1,75 @@
+"""Stored examples for the loop: all in memory, or loaded as they are needed."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from isthmus.batch import Batch
+from isthmus.part import Part
+from isthmus.rows import Rows
+
+__all__ = ["Resident", "Streamed", "load"]
+
+PROBE = 32
+
+
+class Resident:
+    """Examples held as one batch: a mini-batch is a slice of a gathered block."""
+
+    def __init__(self, batch: Batch):
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the examples at these positions."""
+        return self.batch.take(index)
+
+
+class Streamed:
+    """Examples that a modality makes from rows whenever they are asked for."""
+
+    def __init__(self, rows: Rows, modality: Part, dtype: torch.dtype):
+        self._rows, self._modality, self._dtype = rows, modality, dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the examples at these positions."""
+        chosen = _Chosen(self._rows, index.numpy())
+        return self._modality.to_batch(chosen, self._dtype)
+
+
+class _Chosen:
+    """Some of the rows, in a given order."""
+
+    def __init__(self, rows: Rows, index):
+        self._rows, self._index = rows, index
+        self.set_aside = ()
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def take(self, index):
+        return self._rows.take(self._index[index])
+
+
+def load(rows: Rows, modality: Part, dtype: torch.dtype, most: int | None = None) -> Resident | Streamed:
+    """Return rows as examples: resident if they take less than ``most`` bytes.
+
+    By default half of the memory that is free now.
+    """
+    probe = modality.to_batch(_Chosen(rows, torch.arange(min(PROBE, len(rows))).numpy()), dtype)
+    expected = probe.nbytes / len(probe) * len(rows)
+    if expected <= (_free_memory() // 2 if most is None else most):
+        return Resident(modality.to_batch(rows, dtype))
+    return Streamed(rows, modality, dtype)
+
+
+def _free_memory() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

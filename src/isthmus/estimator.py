@@ -1,0 +1,465 @@
+"""The estimator: an auto-encoder as scikit-learn knows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from isthmus import names
+from isthmus.batch import Batch
+from isthmus.data import load
+from isthmus.modalities import Images, Tables
+from isthmus.module import AutoEncoderModule
+from isthmus.part import Part
+from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
+from isthmus.training import Callback, choose_options, seeded, threads_set, train
+
+__all__ = ["AutoEncoder"]
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+SCORING_BYTES = 2**22
+START_ROWS = 4_096
+
+
+class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Learn a compact code of rows, and the way back.
+
+    Six choices make an auto-encoder: modality, corruption, encoder, bottleneck, decoder,
+    loss; penalties besides. Each is a part or its name, such as ``"gaussian(size=8)"``. A
+    part is a prototype: it is cloned, then built to fit the data.
+
+    Parameters
+    ----------
+    modality : Part or str, optional
+        What rows are: :class:`~isthmus.modalities.Tables` or
+        :class:`~isthmus.modalities.Images`. By default tables for data frames and 2-D
+        arrays, images for 3-D and 4-D arrays and folders of images.
+    bottleneck : Part or str, default='linear'
+        What the code is.
+    encoder, decoder, loss : Part or str, optional
+        By default the modality's own.
+    corruption : Part or str, optional
+        What the encoder must see through while training; by default nothing.
+    penalties : sequence of Part or str, default=()
+        What the code should be besides sufficient.
+    max_epochs, batch_size, patience : int, optional
+        By default chosen from the number of rows; see
+        :func:`isthmus.training.choose_options`.
+    learning_rate : float, optional
+        By default 3e-3 for fewer than 100,000 weights, else 1e-3.
+    weight_decay : float, default=1e-4
+        Decoupled decay of weight matrices.
+    clip : float, default=5.0
+        Cut gradients longer than this many times their running mean length; 0: never.
+    ema : float, default=0.999
+        Decay of the moving average of the weights, which is what is kept; 0: no average.
+    validation_fraction : float, default=0.1
+        Share of rows held out for early stopping; none of fewer than 20 rows.
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
+        Of the arithmetic. 'auto': bfloat16 on a GPU that has it, else float32.
+    device : str, default='auto'
+        'auto': a GPU if there is one, else the processor.
+    threads : int, optional
+        Processor threads while fitting; by default one for small networks, else torch's.
+    random_state : int, RandomState instance or None, default=None
+        An int makes fits repeatable bit for bit on one machine.
+    checkpoint : str or Path, optional
+        File for the state of the fit, written every ``checkpoint_seconds`` and on Ctrl-C.
+    checkpoint_seconds : float, default=30
+        Least time between two checkpoints.
+    resume : bool, default=False
+        Go on from the checkpoint if it is there.
+    callback : callable, optional
+        Called with a dict after each epoch.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Per epoch: epoch, step, learning_rate, cost, error, validation_cost,
+        validation_error, seconds. Costs are nats per row, errors sums of squares per row.
+    modality_ : Part
+        The fitted modality.
+    module_ : AutoEncoderModule
+        The fitted network.
+    options_ : Options
+        How the fit ran, with all that was chosen for it.
+    code_shape_ : tuple of int
+        Shape of one code.
+    n_features_in_ : int
+        Columns of the table, or values of an image.
+    feature_names_in_ : ndarray of str
+        Names of the columns, for data frames.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If data or parts are not what is described above.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=20, random_state=0).fit(X)
+    >>> model.transform(X).shape
+    (150, 2)
+    >>> model.inverse_transform(model.transform(X)).shape
+    (150, 4)
+    """
+
+    def __init__(
+        self,
+        modality: Part | str | None = None,
+        bottleneck: Part | str = "linear",
+        *,
+        encoder: Part | str | None = None,
+        decoder: Part | str | None = None,
+        corruption: Part | str | None = None,
+        loss: Part | str | None = None,
+        penalties: Sequence[Part | str] = (),
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        patience: int | None = None,
+        weight_decay: float = 1e-4,
+        clip: float = 5.0,
+        ema: float = 0.999,
+        validation_fraction: float = 0.1,
+        dtype: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        random_state: Any = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_seconds: float = 30.0,
+        resume: bool = False,
+        callback: Callback | None = None,
+    ):
+        self.modality = modality
+        self.bottleneck = bottleneck
+        self.encoder = encoder
+        self.decoder = decoder
+        self.corruption = corruption
+        self.loss = loss
+        self.penalties = penalties
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.ema = ema
+        self.validation_fraction = validation_fraction
+        self.dtype = dtype
+        self.device = device
+        self.threads = threads
+        self.random_state = random_state
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
+        self.resume = resume
+        self.callback = callback
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``bottleneck__size=8`` reaches into a part given by name too."""
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if name in SLOT_OF and isinstance(params.get(name, getattr(self, name)), str):
+                setattr(self, name, names.parse(params.pop(name, getattr(self, name)), SLOT_OF[name]))
+        return super().set_params(**params)
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the code of rows.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows of n rows
+            A table ``(n, columns)`` or images ``(n, height, width[, channels])``.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        Self
+        """
+        self._check_params()
+        rows = as_rows(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._fit_modality(rows)
+        self._remember_features(rows)
+        with seeded(seed, self._device()):
+            self._build()
+        data = load(rows, self.modality_, self._torch_dtype())
+        options = choose_options(len(data), self.module_, self._asked(seed))
+        logger.info("fit %d rows: %s", len(data), options)
+        with threads_set(options.threads):
+            self._start(data, seed)
+            self.history_, _ = train(
+                self.module_,
+                data,
+                options,
+                callback=self.callback,
+                checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+                checkpoint_seconds=self.checkpoint_seconds,
+                resume=self.resume,
+            )
+        self.options_ = options
+        self._finish()
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train for one pass over these rows, from where the last call ended.
+
+        The first call learns types and scales and builds the network; the learning rate is
+        constant and nothing is held out or averaged.
+        """
+        first = not hasattr(self, "module_")
+        if first:
+            self._check_params()
+            rows = as_rows(X)
+            self._fit_modality(rows)
+            self._remember_features(rows)
+            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            with seeded(self._seed, self._device()):
+                self._build()
+            self.history_: list[dict[str, float]] = []
+        else:
+            rows = self._rows(X)
+            self._seed = getattr(self, "_seed", 0) + 1
+        data = load(rows, self.modality_, self._torch_dtype())
+        asked = self._asked(self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
+        self.options_ = choose_options(len(data), self.module_, asked, constant=True)
+        with threads_set(self.options_.threads):
+            if first:
+                self._start(data, self._seed)
+            state = getattr(self, "_optimizer_state", None)
+            history, self._optimizer_state = train(
+                self.module_, data, self.options_, callback=self.callback, state=state
+            )
+        self.history_ = self.history_ + history
+        self._finish()
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the codes of rows, ``(n, values of a code)``; a map or sequence is flattened."""
+        rows = self._rows(X)
+        return self._run(rows, lambda batch: self.module_.encode(batch).flatten(1)).astype(_float_of(X, rows))
+
+    def inverse_transform(self, Z: Any) -> Any:
+        """Return the rows that codes ``(n, values of a code)`` stand for, as the fitted data were."""
+        check_is_fitted(self, "module_")
+        Z = np.asarray(Z, dtype=np.float64)
+        wanted = int(np.prod(self.code_shape_))
+        if Z.ndim != 2 or Z.shape[1] != wanted:
+            raise ValueError(f"expected codes of shape (n, {wanted}), got {Z.shape}.")
+        z = torch.from_numpy(Z).to(self._torch_dtype()).view(len(Z), *self.code_shape_)
+        return self.modality_.to_rows(self._decode(z, self.module_.loss.mean))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Return what the decoder makes of the rows' codes, as the fitted data were."""
+        return self.modality_.to_rows(
+            self.reconstruct_batch(self.modality_.to_batch(self._rows(X), self._torch_dtype()))
+        )
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return minus the reconstruction cost in nats, ``(n,)``: higher is more normal."""
+        rows = self._rows(X)
+
+        def negative_cost(batch: Batch) -> Tensor:
+            step = self.module_(batch)
+            return -self.module_.loss(step.output.to(self._torch_dtype()), step.target)
+
+        return self._run(rows, negative_cost).astype(np.float64)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of :meth:`score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Return rows drawn from the model, as the fitted data were.
+
+        Raises
+        ------
+        ValueError
+            If the bottleneck has no prior to draw codes from.
+        """
+        check_is_fitted(self, "module_")
+        bottleneck = self.module_.bottleneck
+        if not hasattr(bottleneck, "sample"):
+            able = [name for name, cls in names.slots()["bottlenecks"].items() if hasattr(cls, "sample")]
+            raise ValueError(f"{bottleneck!r} cannot sample. Bottlenecks that can: {', '.join(able)}.")
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        with seeded(seed, self._device()), torch.no_grad():
+            z = bottleneck.sample(n_samples, self.code_shape_[:-1])
+            return self.modality_.to_rows(self._decode(z, self.module_.loss.draw))
+
+    def steps(self, batch: Batch):
+        """Yield ``(slice, step)`` for a batch in pieces: all that the network makes of its rows."""
+        size = self._scoring_batch(batch)
+        with torch.inference_mode():
+            for begin in range(0, len(batch), size):
+                piece = slice(begin, min(begin + size, len(batch)))
+                yield piece, self.module_(batch[piece].to(self._device()))
+
+    def reconstruct_batch(self, batch: Batch) -> Tensor:
+        """Return the expected values for a stored batch, on the processor."""
+        return torch.cat([self.module_.loss.mean(step.output).cpu() for _, step in self.steps(batch)])
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(np.prod(self.code_shape_))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_params(self) -> None:
+        whole = {
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "patience": self.patience,
+            "threads": self.threads,
+        }
+        for name, value in whole.items():
+            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, or None, got {value!r}.")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, or None, got {self.learning_rate!r}.")
+        for name, value in {"ema": self.ema, "validation_fraction": self.validation_fraction}.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}.")
+        for name, value in {"weight_decay": self.weight_decay, "clip": self.clip}.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must be at least 0, got {value!r}.")
+        if self.dtype != "auto" and self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {self.dtype!r}.")
+
+    def _fit_modality(self, rows: Rows) -> None:
+        modality = self.modality
+        if modality is None:
+            is_table = isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim == 2)
+            modality = Tables() if is_table else Images()
+        self.modality_ = _part(modality, "modalities").fit(rows)
+
+    def _remember_features(self, rows: Rows) -> None:
+        if isinstance(rows, FrameRows) and rows.container != "numpy":
+            self.feature_names_in_ = np.array(rows.frame.columns, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.n_features_in_ = _width(rows) or int(np.prod(self.modality_.example()["shape"]))
+
+    def _build(self) -> None:
+        """Clone the prototypes and join them."""
+        modality = self.modality_
+        self.module_ = AutoEncoderModule(
+            modality,
+            _part(self.encoder, "networks") or modality.encoder(),
+            _part(self.bottleneck, "bottlenecks"),
+            _part(self.decoder, "networks") or modality.decoder(),
+            _part(self.loss, "losses") or modality.loss(),
+            _part(self.corruption, "corruptions"),
+            [_part(penalty, "penalties") for penalty in self.penalties],
+        ).to(self._device(), self._torch_dtype())
+
+    def _start(self, data: Any, seed: int) -> None:
+        index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:START_ROWS]
+        with seeded(seed, self._device()):
+            self.module_.start(data.take(index).to(self._device()))
+
+    def _finish(self) -> None:
+        self.module_.eval()
+        with torch.no_grad():
+            blank = self.modality_.blank(1).to(self._device())
+            code = self.module_.encode(blank.with_x(blank.x.to(self._torch_dtype())))
+        self.code_shape_ = tuple(code.shape[1:])
+
+    def _asked(self, seed: int) -> dict[str, Any]:
+        named = ("max_epochs", "batch_size", "learning_rate", "patience", "weight_decay", "clip", "ema")
+        asked = {name: getattr(self, name) for name in (*named, "validation_fraction", "threads")}
+        return asked | {"dtype": self._dtype(), "device": self._device(), "seed": seed}
+
+    def _device(self) -> str:
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+    def _dtype(self) -> str:
+        if self.dtype == "auto":
+            return "bfloat16" if self._device().startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+        return self.dtype
+
+    def _torch_dtype(self) -> torch.dtype:
+        return DTYPES[self._dtype()]
+
+    def _rows(self, X: Any) -> Rows:
+        check_is_fitted(self, "module_")
+        rows = as_rows(X)
+        width = _width(rows)
+        if isinstance(rows, ArrayRows) and width is not None and width != self.n_features_in_:
+            raise ValueError(
+                f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input."
+            )
+        return rows
+
+    def _run(self, rows: Rows, function) -> np.ndarray:
+        """Apply a function to rows in pieces that fit the cache, without gradients."""
+        data = self.modality_.to_batch(rows, self._torch_dtype())
+        size = self._scoring_batch(data)
+        device = self._device()
+        with torch.inference_mode():
+            pieces = [function(data[i : i + size].to(device)).cpu() for i in range(0, len(data), size)]
+        return torch.cat(pieces).numpy()
+
+    def _scoring_batch(self, data: Batch) -> int:
+        widest = max((parameter.shape[0] for parameter in self.module_.parameters()), default=1)
+        numbers = max(widest, data.x[0].numel())
+        return max(64, SCORING_BYTES // (8 * numbers))
+
+    def _decode(self, z: Tensor, read) -> Tensor:
+        size = max(64, SCORING_BYTES // (8 * int(np.prod(self.modality_.example()["shape"]))))
+        with torch.inference_mode():
+            pieces = [read(self.module_.decoder(piece.to(self._device()), None)).cpu() for piece in z.split(size)]
+        return torch.cat(pieces)
+
+
+SLOT_OF = {
+    "modality": "modalities",
+    "bottleneck": "bottlenecks",
+    "encoder": "networks",
+    "decoder": "networks",
+    "corruption": "corruptions",
+    "loss": "losses",
+}
+
+
+def _part(given: Part | str | None, slot: str) -> Any:
+    """Return a fresh part: parsed from its name, or cloned from a prototype."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return names.parse(given, slot)
+    if not isinstance(given, Part):
+        raise TypeError(f"{slot} take a part or its name, got {type(given).__name__}.")
+    return clone(given)
+
+
+def _width(rows: Rows) -> int | None:
+    if isinstance(rows, FrameRows):
+        return rows.frame.width
+    return rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else None
+
+
+def _float_of(X: Any, rows: Rows) -> np.dtype:
+    """Return the type codes come back in: the input's floating-point type, else float64."""
+    dtype = rows.array.dtype if isinstance(rows, ArrayRows) else None
+    return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)

@@ -1,0 +1,6 @@
+"""Modalities: the doors through which rows come in as batches and go out as rows."""
+
+from isthmus.modalities.images import Images
+from isthmus.modalities.tables import Tables
+
+__all__ = ["Images", "Tables"]

@@ -1,0 +1,178 @@
+"""Images: arrays and folders of files, in and out."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from isthmus.batch import Batch
+from isthmus.layers import check_choice, principal_components
+from isthmus.losses import BernoulliLikelihood, GaussianLikelihood
+from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.part import Part
+from isthmus.rows import Rows
+
+__all__ = ["Images"]
+
+CHUNK = 4_096
+
+
+class Images(Part):
+    """Images of one size: an array ``(n, height, width[, channels])`` or a folder of files.
+
+    ``uint8`` images stay ``uint8`` until a mini-batch is read; the networks see values
+    between 0 and 1.
+
+    Parameters
+    ----------
+    likelihood : {'gaussian', 'bernoulli'}, default='gaussian'
+        Of a pixel: squared error around a value between 0 and 1, or binary cross-entropy.
+    network : {'auto', 'dense', 'convolutional'}, default='auto'
+        The default networks; 'auto' is dense up to 32 x 32 pixels, where it measured better
+        (``benchmarks/``), and convolutional above.
+
+    Raises
+    ------
+    ValueError
+        If the array is not of images, pixels are not finite, or sizes differ from those
+        fitted on.
+
+    Notes
+    -----
+    Floating-point images are brought to 0..1 by the least and the greatest value seen while
+    fitting, unless they lie within 0 and 1 already.
+
+    Examples
+    --------
+    >>> from isthmus.rows import as_rows
+    >>> images = Images().fit(as_rows(np.zeros((3, 8, 8), np.uint8)))
+    >>> images.example()
+    {'shape': [8, 8, 1]}
+    >>> images.to_batch(as_rows(np.zeros((3, 8, 8), np.uint8))).x.dtype
+    torch.uint8
+    """
+
+    missing = False
+
+    def __init__(self, likelihood: str = "gaussian", network: str = "auto"):
+        super().__init__()
+        self.likelihood = likelihood
+        self.network = network
+
+    def fit(self, rows: Rows) -> Self:
+        """Learn size, channels and range."""
+        check_choice("likelihood", self.likelihood, ("gaussian", "bernoulli"))
+        check_choice("network", self.network, ("auto", "dense", "convolutional"))
+        first = _pixels(rows.take(slice(0, 1)))
+        channels_named = np.ndim(rows.take(slice(0, 1))) == 4
+        low, high = (0.0, 255.0) if first.dtype == np.uint8 else self._range(rows)
+        shape = [int(side) for side in first.shape[1:]]
+        facts = {"shape": shape, "dtype": str(first.dtype), "low": low, "high": high, "channels_named": channels_named}
+        self.build(**facts, rank=1)
+        index = np.unique(np.linspace(0, len(rows) - 1, min(2_048, len(rows))).astype(np.int64))
+        sample = self.expand(Batch(self._tensor(rows.take(index), torch.float32)))
+        self.build(**facts, rank=_rank(sample.x))
+        return self
+
+    def setup(self, shape, dtype, low, high, channels_named, rank) -> None:
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.low = low
+        self.high = high
+        self.channels_named = channels_named
+        self.rank = rank
+
+    def example(self) -> dict[str, Any]:
+        """Return the facts of an example, which the other parts are built from."""
+        return {"shape": list(self.shape)}
+
+    def blank(self, n: int) -> Batch:
+        """Return ``n`` black images."""
+        return Batch(torch.zeros(n, *self.shape))
+
+    def expand(self, stored: Batch) -> Batch:
+        """Return stored ``uint8`` pixels as values between 0 and 1; others pass."""
+        if stored.x.dtype != torch.uint8:
+            return stored
+        return stored.with_x(stored.x.to(torch.get_default_dtype()) / 255)
+
+    def to_batch(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Batch:
+        """Return images as a batch ``(b, h, w, c)``, ``uint8`` where they were."""
+        pieces = [
+            self._tensor(rows.take(slice(i, min(i + CHUNK, len(rows)))), dtype) for i in range(0, len(rows), CHUNK)
+        ]
+        return Batch(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
+
+    def to_rows(self, x: Tensor) -> np.ndarray:
+        """Return values between 0 and 1 as images of the shape and type that was fitted."""
+        images = x.detach().cpu().double().clamp(0, 1).numpy() * (self.high - self.low) + self.low
+        if not self.channels_named:
+            images = rearrange(images, "b h w 1 -> b h w")
+        return np.rint(images).astype(np.uint8) if self.dtype == "uint8" else images.astype(self.dtype)
+
+    def encoder(self) -> Part:
+        """Return the encoder for images of this size."""
+        return MLPEncoder((512, 256), activation="silu") if self._is_dense() else ConvEncoder()
+
+    def decoder(self) -> Part:
+        """Return the decoder for images of this size."""
+        return MLPDecoder((256, 512), activation="silu") if self._is_dense() else ConvDecoder()
+
+    def loss(self) -> Part:
+        """Return the likelihood of pixels."""
+        return BernoulliLikelihood() if self.likelihood == "bernoulli" else GaussianLikelihood(link="sigmoid")
+
+    def _is_dense(self) -> bool:
+        return self.network == "dense" or (self.network == "auto" and self.shape[0] * self.shape[1] <= 1024)
+
+    def _range(self, rows: Rows) -> tuple[float, float]:
+        low, high = np.inf, -np.inf
+        for begin in range(0, len(rows), CHUNK):
+            pixels = _pixels(rows.take(slice(begin, begin + CHUNK)))
+            low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        return (0.0, 1.0) if 0 <= low and high <= 1 else (low, high if high > low else low + 1)
+
+    def _tensor(self, given: np.ndarray, dtype: torch.dtype) -> Tensor:
+        pixels = _pixels(given)
+        if pixels.shape[1:] != self.shape:
+            raise ValueError(
+                f"images of {_size(pixels.shape[1:])} were given to a model of {_size(self.shape)} images; resize them."
+            )
+        if pixels.dtype == np.uint8 and self.dtype == "uint8":
+            return torch.from_numpy(np.array(pixels))
+        scaled = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
+        return torch.from_numpy(scaled.clip(0, 1)).to(dtype)
+
+
+def _pixels(given: Any) -> np.ndarray:
+    """Return images ``(n, h, w, c)``, checked."""
+    array = np.asarray(given)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"expected images (n, height, width) or (n, height, width, channels) with 1, 3 or 4 channels, "
+            f"got shape {np.shape(given)}."
+        )
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"pixels must be numbers, got {array.dtype}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(np.argmin(np.isfinite(array).all((1, 2, 3))))
+        raise ValueError(f"image {bad} has pixels that are not finite; leave it out or fill them.")
+    return array
+
+
+def _rank(x: Tensor) -> int:
+    """Return how many principal components hold 90 % of the pixels' variance, 8 to 64."""
+    _, deviations, _ = principal_components(x, 64)
+    total = x.flatten(1).double().var(0, correction=0).sum().clamp_min(1e-30)
+    share = deviations.square().cumsum(0) / total
+    return max(2, min(64, int((share < 0.9).sum()) + 1))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} x {shape[1]} with {shape[2]} channel{'s' * (shape[2] > 1)}"

@@ -1,0 +1,171 @@
+"""The optimizer's side of the loop: AdamW, clipping and averaging on one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FlatAdamW"]
+
+BETAS = (0.9, 0.999)
+
+
+class FlatAdamW:
+    """AdamW over all parameters of a module, laid end to end.
+
+    A small network's step is mostly calls, not arithmetic. With parameters and gradients as
+    views into one vector, clipping, the update and the moving average are one call each,
+    whatever the number of layers.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its parameters become views; :meth:`release` gives them their own storage back.
+        Parameters whose part has an attribute ``learning_rate_scale`` learn at that multiple.
+    weight_decay : float
+        Decoupled decay of weight matrices; biases and scales do not decay.
+    clip : float
+        Gradients longer than this many times their own running mean length are cut to that.
+        Zero: never. (A limit in absolute units would depend on the size of an example, as
+        costs are sums.)
+    ema : float
+        Decay a step of the moving average of the weights; zero: no average.
+
+    References
+    ----------
+    Loshchilov & Hutter, 2019, https://arxiv.org/abs/1711.05101. The clipping limit follows
+    the run's own gradients, as in Seetharaman et al., 2020, https://arxiv.org/abs/2007.14469,
+    with a mean for their percentile. The average's decay warms up as in TensorFlow's
+    ExponentialMovingAverage: ``min(ema, (1 + t) / (10 + t))``.
+    """
+
+    def __init__(self, module: nn.Module, weight_decay: float = 1e-4, clip: float = 5.0, ema: float = 0.999):
+        self.clip, self.ema = clip, ema
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for parameter, scale in _scaled(module):
+            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+        self._members = list(groups.values())
+        self._flats = [_lay_out(members) for members in self._members]
+        settings = [
+            {"params": [flat], "weight_decay": weight_decay if decays else 0.0, "scale": scale}
+            for flat, (scale, decays) in zip(self._flats, groups, strict=True)
+        ]
+        self._adam = torch.optim.AdamW(settings, lr=1e-3, betas=BETAS, fused=True)
+        self._averages = [flat.detach().clone() for flat in self._flats] if ema else []
+        like = self._flats[0]
+        self._typical = torch.zeros((), dtype=like.dtype, device=like.device)
+        self._steps = 0
+        # Averaging a large network at every step would cost a twentieth of it.
+        self._every = 1 if sum(flat.numel() for flat in self._flats) < 200_000 else 8
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero, in place."""
+        for flat in self._flats:
+            flat.grad.zero_()
+
+    def step(self, learning_rate: float) -> None:
+        """Clip, update, average."""
+        if self.clip:
+            self._clip()
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate * group["scale"]
+        self._adam.step()
+        self._steps += 1
+        if self._averages and self._steps % self._every == 0:
+            decay = min(self.ema, (1 + self._steps) / (10 + self._steps)) ** self._every
+            for average, flat in zip(self._averages, self._flats, strict=True):
+                average.lerp_(flat.detach(), 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Hold the averaged weights in the module for a while."""
+        kept = [flat.detach().clone() for flat in self._flats] if self._averages else []
+        self.put(self._averages)
+        try:
+            yield
+        finally:
+            self.put(kept)
+
+    def weights(self) -> list[Tensor]:
+        """Return a copy of all weights, as :meth:`put` takes them."""
+        return [flat.detach().clone() for flat in self._flats]
+
+    @torch.no_grad()
+    def put(self, weights: list[Tensor]) -> None:
+        """Write weights into the module; an empty list leaves them."""
+        for flat, values in zip(self._flats, weights, strict=False):
+            flat.copy_(values)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that a later step depends on, by name."""
+        state = {"steps": torch.tensor(self._steps), "typical": self._typical.clone()}
+        for i, flat in enumerate(self._flats):
+            state[f"weights.{i}"] = flat.detach().clone()
+            state |= {f"adam.{name}.{i}": value.clone() for name, value in self._adam.state[flat].items()}
+        return state | {f"average.{i}": average.clone() for i, average in enumerate(self._averages)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`state`."""
+        self._steps = int(state["steps"])
+        self._typical.copy_(state["typical"])
+        self.put([state[f"weights.{i}"] for i in range(len(self._flats))])
+        for i, average in enumerate(self._averages):
+            average.copy_(state[f"average.{i}"])
+        for i, flat in enumerate(self._flats):
+            names = ("step", "exp_avg", "exp_avg_sq")
+            found = {name: state[f"adam.{name}.{i}"] for name in names if f"adam.{name}.{i}" in state}
+            device = {"step": "cpu"} if flat.device.type == "cpu" else {}
+            self._adam.state[flat] = {
+                name: value.clone().to(device.get(name, flat.device)) for name, value in found.items()
+            }
+
+    @torch.no_grad()
+    def release(self) -> None:
+        """Give every parameter its own storage back, without gradients."""
+        for members in self._members:
+            for parameter in members:
+                parameter.data = parameter.data.clone()
+                parameter.grad = None
+
+    def _clip(self) -> None:
+        norms = [torch.linalg.vector_norm(flat.grad) for flat in self._flats]
+        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        if self._steps == 0:
+            self._typical.copy_(norm)
+        limit = self.clip * self._typical
+        factor = (limit / norm.clamp_min(1e-30)).clamp_max(1)
+        for flat in self._flats:
+            flat.grad.mul_(factor)
+        self._typical.lerp_(torch.minimum(norm, limit), 0.05)
+
+
+def _scaled(module: nn.Module) -> Iterator[tuple[nn.Parameter, float]]:
+    """Yield every trained parameter once, with its learning-rate scale."""
+    seen: set[nn.Parameter] = set()
+
+    def walk(part: nn.Module, scale: float) -> Iterator[tuple[nn.Parameter, float]]:
+        scale *= getattr(part, "learning_rate_scale", 1.0)
+        for parameter in part.parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                yield parameter, scale
+        for child in part.children():
+            yield from walk(child, scale)
+
+    return walk(module, 1.0)
+
+
+@torch.no_grad()
+def _lay_out(members: list[nn.Parameter]) -> nn.Parameter:
+    flat = nn.Parameter(torch.cat([parameter.flatten() for parameter in members]))
+    flat.grad = torch.zeros_like(flat)
+    begin = 0
+    for parameter in members:
+        piece = slice(begin, begin + parameter.numel())
+        parameter.data = flat.data[piece].view_as(parameter)
+        parameter.grad = flat.grad[piece].view_as(parameter)
+        begin = piece.stop
+    return flat
