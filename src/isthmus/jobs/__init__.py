@@ -1,3 +1,8 @@
 """Jobs: what a code is good for, each a scikit-learn meta-estimator around one auto-encoder."""
 
-__all__: list[str] = []
+from isthmus.jobs.denoise import Denoiser
+from isthmus.jobs.detect import AnomalyDetector
+from isthmus.jobs.map import Mapper
+from isthmus.jobs.sample import Generator
+
+__all__ = ["AnomalyDetector", "Denoiser", "Generator", "Mapper"]
