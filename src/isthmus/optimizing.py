@@ -7,10 +7,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 __all__ = ["FlatAdamW"]
 
 BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class FlatAdamW:
@@ -26,7 +29,7 @@ class FlatAdamW:
         Its parameters become views; :meth:`release` gives them their own storage back.
         Parameters whose part has an attribute ``learning_rate_scale`` learn at that multiple.
     weight_decay : float
-        Decoupled decay of weight matrices; biases and scales do not decay.
+        Decoupled decay of all weights.
     clip : float
         Gradients longer than this many times their own running mean length are cut to that.
         Zero: never. (A limit in absolute units would depend on the size of an example, as
@@ -43,17 +46,14 @@ class FlatAdamW:
     """
 
     def __init__(self, module: nn.Module, weight_decay: float = 1e-4, clip: float = 5.0, ema: float = 0.999):
-        self.clip, self.ema = clip, ema
-        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        self.weight_decay, self.clip, self.ema = weight_decay, clip, ema
+        groups: dict[float, list[nn.Parameter]] = {}
         for parameter, scale in _scaled(module):
-            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault(scale, []).append(parameter)
+        self._scales = list(groups)
         self._members = list(groups.values())
         self._flats = [_lay_out(members) for members in self._members]
-        settings = [
-            {"params": [flat], "weight_decay": weight_decay if decays else 0.0, "scale": scale}
-            for flat, (scale, decays) in zip(self._flats, groups, strict=True)
-        ]
-        self._adam = torch.optim.AdamW(settings, lr=1e-3, betas=BETAS, fused=True)
+        self._moments = [_no_moments(flat) for flat in self._flats]
         self._averages = [flat.detach().clone() for flat in self._flats] if ema else []
         like = self._flats[0]
         self._typical = torch.zeros((), dtype=like.dtype, device=like.device)
@@ -70,9 +70,26 @@ class FlatAdamW:
         """Clip, update, average."""
         if self.clip:
             self._clip()
-        for group in self._adam.param_groups:
-            group["lr"] = learning_rate * group["scale"]
-        self._adam.step()
+        for flat, moments, scale in zip(self._flats, self._moments, self._scales, strict=True):
+            # torch's own update without the class around it, whose bookkeeping takes longer
+            # than the arithmetic of a small network.
+            with torch.no_grad():
+                adamw(
+                    [flat],
+                    [flat.grad],
+                    [moments["exp_avg"]],
+                    [moments["exp_avg_sq"]],
+                    [],
+                    [moments["step"]],
+                    fused=True,
+                    amsgrad=False,
+                    maximize=False,
+                    beta1=BETAS[0],
+                    beta2=BETAS[1],
+                    eps=EPSILON,
+                    lr=learning_rate * scale,
+                    weight_decay=self.weight_decay,
+                )
         self._steps += 1
         if self._averages and self._steps % self._every == 0:
             decay = min(self.ema, (1 + self._steps) / (10 + self._steps)) ** self._every
@@ -104,7 +121,7 @@ class FlatAdamW:
         state = {"steps": torch.tensor(self._steps), "typical": self._typical.clone()}
         for i, flat in enumerate(self._flats):
             state[f"weights.{i}"] = flat.detach().clone()
-            state |= {f"adam.{name}.{i}": value.clone() for name, value in self._adam.state[flat].items()}
+            state |= {f"adam.{name}.{i}": value.clone() for name, value in self._moments[i].items()}
         return state | {f"average.{i}": average.clone() for i, average in enumerate(self._averages)}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -114,13 +131,9 @@ class FlatAdamW:
         self.put([state[f"weights.{i}"] for i in range(len(self._flats))])
         for i, average in enumerate(self._averages):
             average.copy_(state[f"average.{i}"])
-        for i, flat in enumerate(self._flats):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            found = {name: state[f"adam.{name}.{i}"] for name in names if f"adam.{name}.{i}" in state}
-            device = {"step": "cpu"} if flat.device.type == "cpu" else {}
-            self._adam.state[flat] = {
-                name: value.clone().to(device.get(name, flat.device)) for name, value in found.items()
-            }
+        for i, moments in enumerate(self._moments):
+            for name in MOMENTS:
+                moments[name].copy_(state[f"adam.{name}.{i}"])
 
     @torch.no_grad()
     def release(self) -> None:
@@ -140,6 +153,12 @@ class FlatAdamW:
         for flat in self._flats:
             flat.grad.mul_(factor)
         self._typical.lerp_(torch.minimum(norm, limit), 0.05)
+
+
+def _no_moments(flat: Tensor) -> dict[str, Tensor]:
+    values = flat.detach()
+    step = torch.zeros((), dtype=torch.float32, device=flat.device)
+    return {"step": step, "exp_avg": torch.zeros_like(values), "exp_avg_sq": torch.zeros_like(values)}
 
 
 def _scaled(module: nn.Module) -> Iterator[tuple[nn.Parameter, float]]:

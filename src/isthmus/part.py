@@ -64,10 +64,10 @@ class Part(nn.Module):
         self.facts = facts
         return self
 
-    def setup(self, **facts: Any) -> None:
+    def setup(self, *args: Any, **facts: Any) -> None:
         """Create weights; override in a part that has some."""
 
-    def start(self, *inputs: Any) -> None:
+    def start(self, *inputs: Any, **more: Any) -> None:
         """Set the weights from a sample of what ``forward`` will be given; optional.
 
         Called once, after :meth:`build` and before the first step, in the order of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.batch import Batch
@@ -83,9 +84,9 @@ class GaussianLikelihood(Part):
         """Return nats, ``(b,)``."""
         if target.mask is not None or self.learned:
             return self.cells(output, target).flatten(1).sum(1)
-        difference = (self.mean(output) - target.x).flatten(1)
-        constant = difference.shape[1] * (HALF_LOG_TWO_PI + math.log(self.sigma))
-        return (0.5 / self.sigma**2) * torch.linalg.vecdot(difference, difference) + constant
+        squares = F.mse_loss(self.mean(output), target.x, reduction="none").flatten(1)
+        constant = squares.shape[1] * (HALF_LOG_TWO_PI + math.log(self.sigma))
+        return squares.sum(1) * (0.5 / self.sigma**2) + constant
 
     def cells(self, output: Tensor, target: Batch) -> Tensor:
         """Return nats of each value, ``(b, *p, c)``; zero where nothing was observed."""
