@@ -2,20 +2,99 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import OutlierMixin
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job
+from isthmus.jobs.baselines import Matrix, NeighborDistance, PCAReconstruction
+from isthmus.jobs.cells import TypicalErrors, cells_of
+from isthmus.jobs.job import Job, choose, is_table
+from isthmus.jobs.reasons import cell_reasons, region_reasons
+from isthmus.modalities import Tables
+from isthmus.rows import as_rows
 
 __all__ = ["AnomalyDetector"]
 
+logger = logging.getLogger(__name__)
+
 
 class AnomalyDetector(OutlierMixin, Job):
-    """Find the rows that do not look like the others, and say why."""
+    r"""Find the rows that do not look like the others, and say why.
+
+    Fitted on rows that are normal, or nearly all so. Some of them are held out: they set the
+    threshold and the unit in which each feature's error is counted.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder, optional
+        The auto-encoder; by default :meth:`default_estimator`.
+    false_alarm_rate : float, default=0.01
+        Share of normal rows that may be called anomalies.
+    validation_fraction : float, default=0.2
+        Share of the rows that the auto-encoder never sees.
+    random_state : int, RandomState instance or None, default=None
+        Of the choice of held-out rows, and of the auto-encoder where it has none of its own.
+
+    Attributes
+    ----------
+    offset_ : float
+        Rows whose :meth:`score_samples` is below it are anomalies.
+    held_out_scores_ : ndarray
+        Scores of the held-out rows, in ascending order.
+    attainable_rate_ : float
+        The lowest false-alarm rate, not below the one asked for, that so many held-out rows
+        can vouch for: at least ``1 / (m + 1)`` for ``m`` rows. If it is above the rate asked
+        for, a warning is logged.
+    typical_errors_ : ndarray
+        Mean held-out error of each cell: squared, in the units of the batch, or nats for
+        booleans and categories.
+    estimator_ : AutoEncoder
+        The fitted auto-encoder.
+    n_features_in_, feature_names_in_
+        As of the auto-encoder.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two rows, or a parameter is out of range.
+
+    Notes
+    -----
+    The score of a row is minus the mean, over its observed cells, of
+
+    .. math:: e_j / \bar e_j
+
+    where :math:`e_j` is the cell's squared error (of booleans and categories: minus the log
+    of the probability of its value) and :math:`\bar e_j` its mean over held-out rows: minus
+    1 is a typical row. With plain sums of squares the columns that are hardest to predict
+    speak loudest (``benchmarks/``).
+
+    The threshold is the ``ceil((m + 1)(1 - rate))``-th smallest cost of the m held-out rows,
+    so that a new row from the same source exceeds it with probability at most ``rate``
+    (split conformal prediction: Laxhammar & Falkman, 2010). Each held-out row is counted in
+    units of the others, as a new row will be.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> model = AutoEncoder(max_epochs=20, random_state=0)
+    >>> detector = AnomalyDetector(model, false_alarm_rate=0.05, random_state=0).fit(X)
+    >>> detector.predict([[5.0, 3.4, 1.5, 0.2], [5.0, 3.4, 9.0, 0.2]])
+    array([ 1, -1])
+    >>> detector.explain([[5.0, 3.4, 9.0, 0.2]])[0]["reasons"][0]["value"]
+    9.0
+    """
 
     verb: ClassVar[str] = "detect"
 
@@ -33,45 +112,236 @@ class AnomalyDetector(OutlierMixin, Job):
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
-        """Return the auto-encoder fitted where none is given."""
-        return AutoEncoder()
+        """Return the auto-encoder fitted where none is given.
+
+        A table's cells are swapped between rows while training: a model that must put right
+        one wrong cell does not learn to copy it.
+        """
+        return AutoEncoder(corruption="swap_rows" if is_table(X) else None)
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit on a share of the rows, and set the threshold on the others."""
-        raise NotImplementedError
+        """Fit on a share of the rows, and set the threshold on the others.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows
+            A table or images, as :class:`AutoEncoder` takes them.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        Self
+        """
+        self._check_params()
+        rows = as_rows(X)
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        kept, held_out = self._split(len(rows))
+        estimator = self._prepared(rows)
+        self.estimator_ = estimator.fit(choose(rows, kept))
+        held = choose(rows, held_out)
+        self._typical = TypicalErrors.measure(self.estimator_, held)
+        self._set_threshold(-self._typical.costs(self.estimator_, held, leave_out=True))
+        return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each row is, ``(n,)``: higher is more normal."""
-        raise NotImplementedError
+        """Return how normal each row is, ``(n,)``: -1 is typical, lower is less normal."""
+        return -self._typical_of().costs(self.estimator_, self._rows(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for anomalies."""
-        raise NotImplementedError
+        return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 for a normal row and -1 for an anomaly."""
-        raise NotImplementedError
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any, n_reasons: int = 3) -> list[dict[str, Any]]:
-        """Return for each row its ``reasons`` (the features that carry the score) and its ``missing`` cells."""
-        raise NotImplementedError
+        """Return, for each row, what carries its score.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows
+            The rows.
+        n_reasons : int, default=3
+            At most so many reasons a row.
+
+        Returns
+        -------
+        list of dict
+            ``reasons``, a list of dicts, largest ``share`` of the score first, and
+            ``missing``, the names of the cells that were not observed. A number's reason
+            has ``feature``, ``value``, ``expected`` (both in the column's own unit), and
+            ``error``, the difference in units of that feature's own typical error; a
+            category's has ``value``, its ``probability`` and the ``likely`` values with
+            theirs; an image's names the square of pixels.
+        """
+        if isinstance(n_reasons, bool) or n_reasons != int(n_reasons) or n_reasons < 1:
+            raise ValueError(f"n_reasons must be a whole number of at least 1, got {n_reasons!r}.")
+        typical, rows = self._typical_of(), self._rows(X)
+        modality, loss = self.estimator_.modality_, self.estimator_.module_.loss
+        explained: list[dict[str, Any]] = []
+        for cells in cells_of(self.estimator_, rows):
+            if isinstance(modality, Tables):
+                explained += cell_reasons(modality, loss, rows, cells, typical, n_reasons)
+            else:
+                explained += region_reasons(cells, typical, n_reasons)
+        return explained
 
     def alerts(self, X: Any, n_reasons: int = 3) -> list[dict[str, Any]]:
-        """Return the anomalies, worst first: row, score, percentile, threshold, reasons, missing."""
-        raise NotImplementedError
+        """Return the anomalies among these rows, the least normal first.
+
+        Returns
+        -------
+        list of dict
+            ``row`` (its position), ``score`` (as of :meth:`score_samples`), ``percentile``
+            (per cent of the held-out rows that are more normal), ``threshold`` (``offset_``),
+            ``reasons`` and ``missing`` (as of :meth:`explain`).
+        """
+        rows = self._rows(X)
+        scores = self.score_samples(rows)
+        found = np.flatnonzero(scores < self.offset_)
+        found = found[np.argsort(scores[found], kind="stable")]
+        if not len(found):
+            return []
+        return [
+            {
+                "row": int(row),
+                "score": float(scores[row]),
+                "percentile": self._percentile(scores[row]),
+                "threshold": self.offset_,
+            }
+            | why
+            for row, why in zip(found, self.explain(choose(rows, found), n_reasons), strict=True)
+        ]
 
     def baselines(self) -> dict[str, Any]:
         """Return PCA reconstruction, kNN distance and isolation forest."""
-        raise NotImplementedError
+        seed = getattr(self, "_seed", None)
+        return {
+            "PCA reconstruction": make_pipeline(Matrix(), PCAReconstruction()),
+            "5-NN distance": make_pipeline(Matrix(), NeighborDistance()),
+            "isolation forest": make_pipeline(Matrix(), IsolationForest(random_state=seed)),
+        }
 
     def compare(self, train: Any, test: Any, y: Any = None) -> list[dict[str, Any]]:
-        """Return AUROC, average precision and alarms per method; ``y`` is 1 for the test rows that are anomalies."""
-        raise NotImplementedError
+        """Return figures for the detector and its baselines on one split.
+
+        Parameters
+        ----------
+        train, test : array-like, data frame or Rows
+            Rows to fit on, and others.
+        y : array-like of bool, optional
+            Which of the test rows are anomalies.
+
+        Returns
+        -------
+        list of dict
+            ``method``; with ``y``: ``auroc``, ``average_precision``, ``found`` (share of the
+            anomalies) and ``false_alarms`` (share of the normal rows); without: ``flagged``,
+            the share of the rows. All thresholds are set on the same held-out rows.
+        """
+        job, rows, test = self._fitted(train), as_rows(train), as_rows(test)
+        kept, held_out = job._split(len(rows))
+        table = [{"method": "auto-encoder"} | _figures(job.score_samples(test), job.offset_, y)]
+        for name, model in job.baselines().items():
+            model.fit(choose(rows, kept))
+            offset, _ = _threshold(np.sort(model.score_samples(choose(rows, held_out))), self.false_alarm_rate)
+            table.append({"method": name} | _figures(model.score_samples(test), offset, y))
+        return table
 
     def state(self) -> dict[str, Any]:
-        """Return threshold, held-out scores and held-out errors."""
-        raise NotImplementedError
+        """Return the held-out scores and errors, and the seed of the split."""
+        typical = self._typical_of()
+        return {
+            "seed": self._seed,
+            "held_out_scores": self.held_out_scores_,
+            "error_total": typical.total,
+            "error_count": typical.count,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> Self:
         """Take back what :meth:`state` returned."""
-        raise NotImplementedError
+        arrays = {}
+        for name in ("held_out_scores", "error_total", "error_count"):
+            arrays[name] = np.asarray(state.get(name), dtype=np.float64)
+            if arrays[name].ndim < 1 or not arrays[name].size or not np.isfinite(arrays[name]).all():
+                raise ValueError(f"the detector's {name} should be finite numbers, got {str(state.get(name))[:60]}.")
+        if arrays["error_total"].shape != arrays["error_count"].shape:
+            raise ValueError("the detector's error_total and error_count should have one shape.")
+        if not isinstance(state.get("seed"), int):
+            raise ValueError(f"the detector's seed should be a whole number, got {str(state.get('seed'))[:60]}.")
+        self._check_params()
+        self._seed = state["seed"]
+        self._typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
+        self._set_threshold(arrays["held_out_scores"])
+        return self
+
+    def _check_params(self) -> None:
+        for name in ("false_alarm_rate", "validation_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
+
+    def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions of the rows to fit on and of those to hold out."""
+        if n < 2:
+            raise ValueError(
+                f"Found array with {n} sample(s) while a minimum of 2 is required: one to fit on, one to hold out."
+            )
+        held_out = min(n - 1, max(1, round(n * self.validation_fraction)))
+        order = np.random.default_rng(self._seed).permutation(n)
+        return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+    def _set_threshold(self, scores: np.ndarray) -> None:
+        self.held_out_scores_ = np.sort(scores)
+        self.typical_errors_ = self._typical.mean
+        self.offset_, self.attainable_rate_ = _threshold(self.held_out_scores_, self.false_alarm_rate)
+        if self.attainable_rate_ > self.false_alarm_rate:
+            needed = math.ceil(1 / self.false_alarm_rate) - 1
+            logger.warning(
+                "%d held-out rows can vouch for a false-alarm rate of %.2g at best, not %.2g: that takes %d. "
+                "The threshold is the least normal of them.",
+                len(scores),
+                self.attainable_rate_,
+                self.false_alarm_rate,
+                needed,
+            )
+
+    def _percentile(self, score: float) -> float:
+        more_normal = len(self.held_out_scores_) - np.searchsorted(self.held_out_scores_, score, side="right")
+        return 100.0 * float(more_normal) / len(self.held_out_scores_)
+
+    def _typical_of(self) -> TypicalErrors:
+        check_is_fitted(self, "estimator_")
+        return self._typical
+
+
+def _threshold(scores: np.ndarray, rate: float) -> tuple[float, float]:
+    """Return the offset for ascending held-out scores, and the rate that it vouches for.
+
+    With ``m`` scores, a new one of the same kind is below the k-th lowest with probability
+    at most ``k / (m + 1)``.
+    """
+    m = len(scores)
+    # Counted from the anomalous end; the tolerance keeps 0.1 * 10 from becoming 0.
+    k = math.floor((m + 1) * rate + 1e-9)
+    return float(scores[max(k, 1) - 1]), max(rate, 1 / (m + 1))
+
+
+def _figures(scores: np.ndarray, offset: float, y: Any) -> dict[str, float]:
+    flagged = scores < offset
+    if y is None:
+        return {"flagged": float(flagged.mean())}
+    anomalous = np.asarray(y).astype(bool)
+    if anomalous.shape != scores.shape or anomalous.all() or not anomalous.any():
+        raise ValueError(
+            f"y must say of each of the {len(scores)} test rows whether it is an anomaly, and hold both kinds; "
+            f"got {anomalous.sum()} anomalies among {anomalous.size}."
+        )
+    return {
+        "auroc": float(roc_auc_score(anomalous, -scores)),
+        "average_precision": float(average_precision_score(anomalous, -scores)),
+        "found": float(flagged[anomalous].mean()),
+        "false_alarms": float(flagged[~anomalous].mean()),
+    }

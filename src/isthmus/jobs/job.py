@@ -122,6 +122,18 @@ class Job(BaseEstimator, ABC):
                     f"Those that can: {', '.join(able)}."
                 )
 
+    def _rows(self, X: Any) -> Rows:
+        """Return rows of the width that was fitted."""
+        check_is_fitted(self, "estimator_")
+        rows = as_rows(X)
+        wide = rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else self.n_features_in_
+        if wide != self.n_features_in_:
+            raise ValueError(
+                f"X has {wide} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return rows
+
     def _fitted(self, train: Any) -> Self:
         """Return this job if it is fitted, else a clone fitted on these rows."""
         return self if hasattr(self, "estimator_") else clone(self).fit(train)

@@ -1,0 +1,164 @@
+"""What users would take instead, as scikit-learn estimators on the same matrix of numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+
+from isthmus.jobs.job import is_table
+from isthmus.modalities import Images, Tables
+from isthmus.rows import as_rows
+
+__all__ = ["GaussianMixtureOnPCA", "Matrix", "NeighborDistance", "PCAReconstruction", "Smooth", "Unchanged"]
+
+
+class Matrix(TransformerMixin, BaseEstimator):
+    """Rows as one matrix: what a baseline is given, so that all see the same preparation.
+
+    Numbers are standardised and categories one-hot, as :class:`~isthmus.modalities.Tables`
+    does it, and missing cells are the column's mean; pixels are between 0 and 1. A modality
+    of the caller's may be given, fitted or not.
+    """
+
+    def __init__(self, modality: Tables | Images | None = None):
+        self.modality = modality
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the scales."""
+        modality = self.modality
+        if modality is None:
+            modality = Tables() if is_table(X) else Images()
+        self.modality_ = modality if modality.facts is not None else modality.fit(as_rows(X))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the matrix ``(n, columns)``."""
+        batch = self.modality_.to_batch(as_rows(X), torch.float64)
+        x = self.modality_.expand(batch).x
+        if batch.mask is not None:
+            x = x * batch.mask
+        symbols = self.modality_.example().get("categories") or []
+        if not any(symbol > 1 for symbol in symbols):
+            return x.flatten(1).double().numpy()
+        pieces = [
+            F.one_hot(x[:, i].long(), symbol).to(x) if symbol > 1 else x[:, i : i + 1]
+            for i, symbol in enumerate(symbols)
+        ]
+        return torch.cat(pieces, 1).double().numpy()
+
+
+class PCAReconstruction(BaseEstimator):
+    """The distance to the principal components that hold a share of the variance."""
+
+    def __init__(self, n_components: float | int = 0.95):
+        self.n_components = n_components
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Find the components."""
+        self.pca_ = PCA(self.n_components, svd_solver="full").fit(X)
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return the rows' projections, back in the space of the rows."""
+        return self.pca_.inverse_transform(self.pca_.transform(X))
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return minus the squared distance to the projection."""
+        return -((self.transform(X) - X) ** 2).sum(1)
+
+
+class NeighborDistance(BaseEstimator):
+    """The mean distance to the nearest fitted rows."""
+
+    def __init__(self, n_neighbors: int = 5):
+        self.n_neighbors = n_neighbors
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Keep the rows."""
+        self.neighbors_ = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return minus the mean distance."""
+        return -self.neighbors_.kneighbors(X)[0].mean(1)
+
+
+class Unchanged(TransformerMixin, BaseEstimator):
+    """Leave rows as they are."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn nothing."""
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Return the rows."""
+        return X
+
+
+class Smooth(TransformerMixin, BaseEstimator):
+    """A filter over height and width; its strength is the best for the noise that fitting is shown.
+
+    Parameters
+    ----------
+    kind : {'median', 'gaussian'}
+        Which filter.
+    """
+
+    WIDTHS = {"median": (1, 2, 3, 5), "gaussian": (0.3, 0.5, 0.7, 1.0, 1.5, 2.0)}
+
+    def __init__(self, kind: str = "median"):
+        self.kind = kind
+
+    def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> Self:
+        """Choose the width with which noisy ``X`` comes nearest to clean ``y``."""
+        widths = self.WIDTHS[self.kind]
+        errors = [np.mean((self._filter(X, width) - y) ** 2) if y is not None else 0.0 for width in widths]
+        self.width_ = widths[int(np.argmin(errors))]
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return the filtered images ``(n, h, w, c)``."""
+        return self._filter(X, self.width_)
+
+    def _filter(self, X: np.ndarray, width: float) -> np.ndarray:
+        if self.kind == "median":
+            return ndimage.median_filter(X, size=(1, int(width), int(width), 1), mode="nearest")
+        return ndimage.gaussian_filter(X, sigma=(0, width, width, 0), mode="nearest")
+
+
+class GaussianMixtureOnPCA(BaseEstimator):
+    """A mixture of Gaussians on principal components, which can be sampled.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Gaussians, each with a full covariance.
+    variance : float, default=0.9
+        Share of the variance that the principal components hold.
+    random_state : int, optional
+        Of the start, and of the samples.
+    """
+
+    def __init__(self, n_components: int = 10, variance: float = 0.9, random_state: int | None = None):
+        self.n_components = n_components
+        self.variance = variance
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Fit both."""
+        self.pca_ = PCA(self.variance, svd_solver="full").fit(X)
+        n = max(1, min(self.n_components, len(X) // 2))
+        self.mixture_ = GaussianMixture(n, reg_covar=1e-3, random_state=self.random_state).fit(self.pca_.transform(X))
+        return self
+
+    def sample(self, n_samples: int = 1) -> np.ndarray:
+        """Return rows drawn from the mixture."""
+        return self.pca_.inverse_transform(self.mixture_.sample(n_samples)[0])
