@@ -7,6 +7,7 @@ code size, ``q`` symbols per position.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor
 __all__ = ["Batch", "Code", "Step"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Examples as tensors, channels last.
 
@@ -27,7 +28,8 @@ class Batch:
         shape ``(b, *p)`` and ``int64`` for tokens.
     mask : Tensor, optional
         Boolean, True where a value was observed: ``(b, *p)``, or ``(b, c)`` for the cells
-        of a table. None means that everything was observed.
+        of a table. None means that everything was observed. Where it is False, ``x`` is
+        finite and says nothing: encoders and losses do not look at it.
     condition : Tensor, optional
         Shape ``(b, ...)``: what the code need not carry (a speaker, a label).
     """
@@ -39,7 +41,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
-    def _map(self, function) -> Batch:
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(*(None if t is None else function(t) for t in (self.x, self.mask, self.condition)))
 
     def __getitem__(self, index: slice) -> Batch:

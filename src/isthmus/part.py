@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -44,12 +49,16 @@ class Part(nn.Module):
 
     # Borrowed from scikit-learn one by one: the whole of BaseEstimator would bring its
     # own __getstate__, __repr__ and metadata routing into every layer of a network.
-    _get_param_names = classmethod(BaseEstimator._get_param_names.__func__)  # type: ignore[attr-defined]
+    _get_param_names: ClassVar[Any] = classmethod(BaseEstimator._get_param_names.__func__)
     get_params = BaseEstimator.get_params
     set_params = BaseEstimator.set_params
 
+    def __init__(self) -> None:
+        # Named for a part that has no params: that of nn.Module takes anything.
+        super().__init__()
+
     def build(self, **facts: Any) -> Self:
-        """Create the weights for data with these facts, and remember the facts.
+        """Check the params' types, create the weights for data with these facts, remember the facts.
 
         Parameters
         ----------
@@ -59,7 +68,15 @@ class Part(nn.Module):
         Returns
         -------
         Self
+
+        Raises
+        ------
+        TypeError
+            If a param is not of the type that ``__init__`` declares for it.
+        ValueError
+            If a param or a fact is one that :meth:`setup` refuses.
         """
+        self._check_types()
         self.setup(**facts)
         self.facts = facts
         return self
@@ -81,15 +98,55 @@ class Part(nn.Module):
             The arguments of ``forward``.
         """
 
+    def _check_types(self) -> None:
+        try:
+            hints = typing.get_type_hints(type(self).__init__)
+        except NameError:  # an annotation that only a type checker can resolve
+            return
+        for name, value in self.get_params(deep=False).items():
+            if not _fits(value, hints.get(name, Any)):
+                wanted = inspect.formatannotation(hints[name])
+                raise TypeError(f"{name} of {type(self).__name__} must be {wanted}, got {_plain(value)!r:.80}.")
+
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters
+        # Compared as text: arrays and parts have no plain ==, and 1, 1.0 and True are all equal.
         said = [
-            f"{name}={value!r}"
+            f"{name}={_plain(value)!r}"
             for name, value in self.get_params(deep=False).items()
-            if not _same(value, parameters[name].default)
+            if repr(_plain(value)) != repr(_plain(parameters[name].default))
         ]
         return f"{type(self).__name__}({', '.join(said)})"
 
 
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and bool(value == default)
+def _plain(value: Any) -> Any:
+    """Return the Python value of a numpy scalar, also within sequences; others pass."""
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(item) for item in value) if type(value) in (tuple, list) else value
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a declared type; a type that is not plain counts as fitting."""
+    value, origin, inner = _plain(value), typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin in (tuple, list):
+        # A tuple that went through JSON or a command line may be a list.
+        items = tuple(value) if isinstance(value, tuple | list) else None
+        if items is None or not inner:
+            return items is not None
+        if origin is list or inner[-1] is Ellipsis:
+            return all(_fits(item, inner[0]) for item in items)
+        return len(items) == len(inner) and all(map(_fits, items, inner))
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint in (int, float):
+        wanted = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, wanted) and not isinstance(value, bool) and math.isfinite(value)
+    known = origin if inspect.isclass(origin) else hint
+    if known in (str, type(None)) or (inspect.isclass(known) and issubclass(known, Mapping | Part)):
+        return isinstance(value, known)
+    return True

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from isthmus.batch import Code
 from isthmus.bottlenecks.linear import code_size, start_at_components
+from isthmus.layers import bounded
 from isthmus.part import Part
 
 __all__ = ["Gaussian"]
@@ -22,8 +23,8 @@ class Gaussian(Part):
     beta : float, default=1.0
         Weight of the KL divergence. 1 is the evidence lower bound; above 1 is the beta-VAE.
     free_bits : float, default=0.0
-        Nats per dimension that cost nothing more to use: the KL divergence of a dimension,
-        averaged over the batch, is raised to at least this.
+        Nats per dimension that cost nothing more to use: while training, the KL divergence
+        of a dimension, averaged over the batch, is raised to at least this.
 
     Facts
     -----
@@ -43,7 +44,8 @@ class Gaussian(Part):
               KL = \tfrac12 \sum_j \mu_j^2 + \sigma_j^2 - \log \sigma_j^2 - 1
 
     While training, z is drawn; otherwise it is the mean, so that codes are deterministic.
-    The log-variance is kept within -10 and 10: outside, float32 loses the gradient of the KL.
+    The log-variance is kept within -10 and 10, and its gradient passes that bound, so that
+    a posterior that has left it is pulled back.
 
     References
     ----------
@@ -65,6 +67,7 @@ class Gaussian(Part):
         self.free_bits = free_bits
 
     def setup(self, width: int, rank: int | None = None) -> None:
+        """Create the layers."""
         if not self.beta >= 0 or not self.free_bits >= 0:
             raise ValueError(f"beta and free_bits must be at least 0, got {self.beta} and {self.free_bits}.")
         size = code_size(self.size, rank)
@@ -75,11 +78,12 @@ class Gaussian(Part):
     def forward(self, features: Tensor) -> Code:
         """Return the code of features ``(b, *p, width)``."""
         mean = self.linear(features)
-        # Outside these the float32 exp under- or overflows and the KL gradient vanishes.
-        log_variance = self.log_variance(features).clamp(-10, 10)
+        # Wider, one example could outweigh all others, or its exp overflow.
+        log_variance = bounded(self.log_variance(features), -10, 10)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else mean
         divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
-        if self.free_bits:
+        # Not in evaluation: the cost of an example would depend on the others beside it.
+        if self.free_bits and self.training:
             mean_divergence = divergence.mean(0, keepdim=True)
             divergence = divergence + (self.free_bits - mean_divergence).clamp_min(0)
         return Code(z, self.beta * divergence.flatten(1).sum(1))

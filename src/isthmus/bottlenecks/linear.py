@@ -48,6 +48,7 @@ class Linear(Part):
         self.activation = activation
 
     def setup(self, width: int, rank: int | None = None) -> None:
+        """Create the layer."""
         self.linear = nn.Linear(width, code_size(self.size, rank))
         self.activate = activation_layer(self.activation)
 
@@ -63,9 +64,9 @@ class Linear(Part):
 def code_size(size: int | None, rank: int | None) -> int:
     """Return the code's size, or raise ValueError where it is no positive number."""
     size = (rank or 8) if size is None else size
-    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1_000_000:
-        raise ValueError(f"the size of a code must be a whole number of at least 1, got {size!r}.")
-    return size
+    if not 1 <= size <= 1_000_000:
+        raise ValueError(f"size must be a whole number from 1 to 1,000,000, got {size!r}.")
+    return int(size)
 
 
 @torch.no_grad()

@@ -48,6 +48,7 @@ class GaussianNoise(Part):
         self.scale = scale
 
     def setup(self, shape, categories=None) -> None:
+        """Remember which channels may be changed."""
         if not self.scale >= 0:
             raise ValueError(f"scale must be at least 0, got {self.scale}.")
         self.register_buffer("numbers", _channels(shape, categories, most=0), persistent=False)
@@ -93,6 +94,7 @@ class SaltAndPepper(Part):
         self.share = share
 
     def setup(self, shape, categories=None) -> None:
+        """Remember which channels may be changed."""
         check_share("share", self.share)
         self.register_buffer("flat", _channels(shape, categories, most=1) > 0, persistent=False)
 

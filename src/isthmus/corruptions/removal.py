@@ -50,6 +50,7 @@ class Mask(Part):
         self.share = share
 
     def setup(self, shape, categories=None) -> None:
+        """Remember whether values or positions are hidden."""
         check_share("share", self.share)
         self.is_flat = len(shape) == 1
 
@@ -62,7 +63,7 @@ class Mask(Part):
 
 
 class SwapRows(Part):
-    """Replace a share of the values by the same channel's value in another row.
+    """Replace a share of the values by the same channel's value in another row of the batch.
 
     Fits every type of column: what is put in is always a value that occurs.
 
@@ -97,14 +98,18 @@ class SwapRows(Part):
         self.share = share
 
     def setup(self, shape, categories=None) -> None:
+        """Check the params."""
         check_share("share", self.share)
 
     def forward(self, target: Batch) -> Batch:
         """Return the batch with values (and their masks) swapped in."""
-        x = target.x
+        x, mask = target.x, target.mask
         hit = torch.rand(x.shape, device=x.device) < self.share
-        donor = torch.randint(len(x), x.shape, device=x.device)
-        mask = target.mask
+        row = torch.arange(len(x), device=x.device).view(-1, *[1] * (x.ndim - 1))
+        donor = (row + torch.randint(1, max(2, len(x)), x.shape, device=x.device)) % len(x)
         if mask is not None and mask.shape == x.shape:
             mask = torch.where(hit, mask.gather(0, donor), mask)
+        elif mask is not None:
+            # One mask for all channels cannot say that some of them came from a hidden position.
+            hit &= mask.unsqueeze(-1).expand_as(x).gather(0, donor)
         return Batch(torch.where(hit, x.gather(0, donor), x), mask, target.condition)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -37,12 +36,14 @@ class BernoulliLikelihood(Part):
 
     Examples
     --------
+    >>> import torch
     >>> loss = BernoulliLikelihood().build(shape=[2])
     >>> loss(torch.zeros(1, 2), Batch(torch.ones(1, 2)))
     tensor([1.3863])
     """
 
     def setup(self, shape, categories=None) -> None:
+        """Remember how many values the decoder must give."""
         if max(categories or [0]) > 1:
             raise ValueError("a Bernoulli likelihood is for values in 0..1; use cell_likelihood for categories.")
         self.width = shape[-1]

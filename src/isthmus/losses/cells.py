@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,7 +36,7 @@ class CellLikelihood(Part):
     Raises
     ------
     ValueError
-        If the examples are not rows of cells.
+        If the examples are not rows of cells, or sigma is not positive.
 
     Notes
     -----
@@ -56,19 +58,29 @@ class CellLikelihood(Part):
         self.learned = learned
 
     def setup(self, shape, categories=None) -> None:
+        """Remember where each column stands in the output."""
         if len(shape) != 1:
             raise ValueError(f"a cell likelihood needs rows of cells, got examples of shape {tuple(shape)}.")
         kinds = list(categories or [0] * shape[0])
-        starts = [sum(max(1, kind) for kind in kinds[:column]) for column in range(len(kinds))]
-        self.width = sum(max(1, kind) for kind in kinds)
+        if len(kinds) != shape[0]:
+            raise ValueError(f"categories must name each of the {shape[0]} columns, got {len(kinds)}.")
+        ends = list(itertools.accumulate(max(1, kind) for kind in kinds))
+        starts = [0, *ends[:-1]]
+        self.width = ends[-1]
         self.columns = len(kinds)
         self._symbols = [(column, starts[column], kind) for column, kind in enumerate(kinds) if kind > 1]
-        for name, wanted in (("numbers", 0), ("booleans", 1)):
-            chosen = [column for column, kind in enumerate(kinds) if kind == wanted]
-            self.register_buffer(name, torch.tensor(chosen, dtype=torch.long), persistent=False)
-            places = torch.tensor([starts[column] for column in chosen], dtype=torch.long)
-            self.register_buffer(f"{name}_at", places, persistent=False)
-        self.gaussian = GaussianLikelihood(self.sigma, self.learned).build(shape=[max(1, len(self.numbers))])
+        numbers, booleans = ([column for column, kind in enumerate(kinds) if kind == wanted] for wanted in (0, 1))
+        order = [*numbers, *booleans, *(column for column, _, _ in self._symbols)]
+        for name, places in {
+            "numbers": numbers,
+            "booleans": booleans,
+            "numbers_at": [starts[column] for column in numbers],
+            "booleans_at": [starts[column] for column in booleans],
+            "place": [order.index(column) for column in range(len(kinds))],
+        }.items():
+            self.register_buffer(name, torch.tensor(places, dtype=torch.long), persistent=False)
+        learned = self.learned and bool(numbers)
+        self.gaussian = GaussianLikelihood(self.sigma, learned).build(shape=[max(1, len(numbers))])
 
     def forward(self, output: Tensor, target: Batch) -> Tensor:
         """Return nats, ``(b,)``."""
@@ -127,20 +139,16 @@ class CellLikelihood(Part):
         return {column: output[:, start : start + kind].softmax(1) for column, start, kind in self._symbols}
 
     def _per_cell(self, output: Tensor, target: Batch, number, boolean, category) -> Tensor:
-        cells = output.new_zeros(len(output), self.columns)
+        """Apply each kind of column's function, then put the columns back in order."""
+        pieces = []
         if len(self.numbers):
-            cells = cells.index_copy(1, self.numbers, number(output[:, self.numbers_at], target.x[:, self.numbers]))
+            pieces.append(number(output[:, self.numbers_at], target.x[:, self.numbers]))
         if len(self.booleans):
-            given = boolean(output[:, self.booleans_at], target.x[:, self.booleans])
-            cells = cells.index_copy(1, self.booleans, given)
-        if self._symbols:
-            each = [
-                category(output[:, start : start + kind], target.x[:, column].long())
-                for column, start, kind in self._symbols
-            ]
-            where = torch.tensor([column for column, _, _ in self._symbols], device=output.device)
-            cells = cells.index_copy(1, where, torch.stack(each, 1))
-        return observed(cells, target)
+            pieces.append(boolean(output[:, self.booleans_at], target.x[:, self.booleans]))
+        for column, start, kind in self._symbols:
+            given = category(output[:, start : start + kind], target.x[:, column].long())
+            pieces.append(given.unsqueeze(1))
+        return observed(torch.cat(pieces, 1).index_select(1, self.place), target)
 
     def _decode(self, output: Tensor, boolean, category) -> Tensor:
         cells = output.new_zeros(len(output), self.columns)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.batch import Batch
-from isthmus.layers import check_choice
+from isthmus.layers import bounded, check_choice
 from isthmus.part import Part
 
 __all__ = ["GaussianLikelihood"]
@@ -71,6 +71,7 @@ class GaussianLikelihood(Part):
         self.link = link
 
     def setup(self, shape, categories=None) -> None:
+        """Create the standard deviations, where they are learned."""
         if not self.sigma > 0:
             raise ValueError(f"sigma must be above 0, got {self.sigma}.")
         check_choice("link", self.link, ("identity", "sigmoid"))
@@ -116,7 +117,7 @@ class GaussianLikelihood(Part):
 
     def _log_sigma(self, like: Tensor) -> Tensor:
         # Below exp(-7) a float32 residual is rounding noise, and its weight would explode.
-        return self.log_sigma.clamp(-7, 7) if self.learned else like.new_tensor(math.log(self.sigma))
+        return bounded(self.log_sigma, -7, 7) if self.learned else like.new_tensor(math.log(self.sigma))
 
 
 def observed(values: Tensor, target: Batch) -> Tensor:

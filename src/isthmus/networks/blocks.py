@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.batch import Batch
-from isthmus.layers import activation_layer, check_choice, principal_components
+from isthmus.layers import BatchNorm, activation_layer, check_choice, principal_components
 
 __all__ = ["Dense", "LinearShortcut", "Stem"]
 
@@ -45,9 +45,10 @@ class Dense(nn.Module):
         widths = (width, *hidden)
         self.layers = nn.ModuleList()
         for before, after in zip(widths, widths[1:], strict=False):
-            layer = [nn.Linear(before, after)]
+            # Batch normalisation takes every bias away again.
+            layer = [nn.Linear(before, after, bias=norm != "batch")]
             if norm is not None:
-                layer.append(nn.BatchNorm1d(after) if norm == "batch" else nn.LayerNorm(after))
+                layer.append(BatchNorm(after) if norm == "batch" else nn.LayerNorm(after))
             layer.append(activation_layer(activation))
             if dropout:
                 layer.append(nn.Dropout(dropout))
@@ -56,10 +57,11 @@ class Dense(nn.Module):
         self.width = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``(b, hidden[-1])``."""
         for layer, adds in zip(self.layers, self._adds, strict=True):
             before = x
             # Called one by one: a narrow layer takes hardly longer than a call of Sequential.
-            for module in layer:
+            for module in layer:  # type: ignore[attr-defined]
                 x = module(x)
             if adds:
                 x = before + x
@@ -108,6 +110,7 @@ class Stem(nn.Module):
         self.width = width + (shape[0] if missing and self.is_flat else math.prod(shape[:-1]) if missing else 0)
 
     def forward(self, batch: Batch) -> Tensor:
+        """Return ``(b, width)``."""
         x, mask = batch.x, batch.mask
         if mask is not None:
             x = x * (mask if self.is_flat else mask.unsqueeze(-1))
@@ -134,14 +137,19 @@ class LinearShortcut(nn.Module):
         self.linear = nn.Linear(before, after)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``(b, after)``."""
         return self.linear(x)
 
     @torch.no_grad()
     def start_at_components(self, x: Tensor, most: int = 4096) -> None:
-        """Read the leading principal components of ``x``, largest first, each of unit variance."""
+        """Read the leading principal components of ``x``, largest first, the first of unit variance.
+
+        The others keep their size beside it: a bottleneck that reads the components of these
+        features must still be able to tell which matter.
+        """
         components, scales, mean = principal_components(x[:most], self.linear.out_features)
         weight = torch.zeros_like(self.linear.weight)
-        weight[: len(scales)] = (components / scales[:, None]).to(weight)
+        weight[: len(scales)] = (components / scales[:1]).to(weight)
         self.linear.weight.copy_(weight)
         self.linear.bias.copy_(-(weight @ mean.to(weight)))
 
@@ -151,9 +159,10 @@ class LinearShortcut(nn.Module):
         z, target = z[:most].flatten(1).double(), target[:most].flatten(1).double()
         z_mean, mean = z.mean(0), target.mean(0)
         z = z - z_mean
-        # A little ridge: a code dimension that is constant has no least-squares weight.
         gram = z.T @ z
-        gram.diagonal().add_(1e-4 * gram.diagonal().mean() + 1e-12)
+        # A constant dimension, or one that repeats others, has no least-squares weight of its own.
+        # The ridge gives it one, stands far above float32 rounding (1e-14), and bends the rest by 1e-8.
+        gram.diagonal().add_(1e-8 * gram.diagonal().mean() + 1e-12)
         weight = torch.linalg.solve(gram, z.T @ (target - mean)).T
         self.linear.weight.copy_(weight)
         self.linear.bias.copy_(mean - weight @ z_mean)

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from isthmus.batch import Batch
-from isthmus.layers import activation_layer, check_choice, check_widths
+from isthmus.layers import BatchNorm, activation_layer, check_choice, check_widths
 from isthmus.networks.blocks import LinearShortcut
 from isthmus.part import Part
 
@@ -50,8 +50,10 @@ class ConvEncoder(Part):
     -----
     shape : list of int
         ``(h, w, c)``. Any size: borders are repeated up to a multiple of ``2**levels``.
-    categories, missing
-        Taken for every encoder; images have no categories, and unobserved pixels read zero.
+    categories : list of int, optional
+        Taken for every encoder; images have none.
+    missing : bool, default=False
+        Whether pixels may be unobserved: they read zero, and the mask is one more channel.
 
     Raises
     ------
@@ -94,17 +96,17 @@ class ConvEncoder(Part):
         self.shortcut = shortcut
 
     def setup(self, shape, categories=None, missing: bool = False) -> None:
+        """Create the layers."""
         height, width, colours = _image_shape(shape)
-        channels = check_widths("channels", self.channels, 10)
+        self.missing = missing
+        channels = check_widths("channels", self.channels, least=1, most=10)
         check_widths("width", self.width)
         check_choice("pooling", self.pooling, POOLINGS)
         self.padding = _padding(height, width, len(channels))
         levels: list[nn.Module] = []
-        for before, after in zip((colours, *channels), channels, strict=False):
-            if self.pooling == "stride":
-                levels.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            else:
-                levels.append(nn.Conv2d(before, after, 3, padding=1))
+        for before, after in zip((colours + missing, *channels), channels, strict=False):
+            size, stride = (4, 2) if self.pooling == "stride" else (3, 1)
+            levels.append(nn.Conv2d(before, after, size, stride, padding=1, bias=self.norm is None))
             levels += _after(after, self.norm, self.activation)
             if self.pooling != "stride":
                 levels.append(nn.MaxPool2d(2) if self.pooling == "max" else nn.AvgPool2d(2))
@@ -120,8 +122,11 @@ class ConvEncoder(Part):
 
     def forward(self, source: Batch) -> Tensor:
         """Return features, ``(b, width)`` or ``(b, h', w', channels[-1])``."""
-        x = source.x if source.mask is None else source.x * source.mask.unsqueeze(-1)
+        x = _seen(source)
         image = rearrange(x, "b h w c -> b c h w")
+        if self.missing:
+            mask = image.new_ones(len(x), *x.shape[1:3]) if source.mask is None else source.mask.to(image)
+            image = torch.cat([image, mask.unsqueeze(1)], 1)
         if any(self.padding):
             image = F.pad(image, self.padding, mode="replicate")
         features = self.levels(image)
@@ -133,7 +138,7 @@ class ConvEncoder(Part):
     def start(self, source: Batch) -> None:
         """Begin the shortcut at the principal components of ``source``."""
         if self.flatten and self.shortcut:
-            self.linear.start_at_components(source.x.flatten(1))
+            self.linear.start_at_components(_seen(source).flatten(1))
 
 
 class ConvDecoder(Part):
@@ -200,8 +205,9 @@ class ConvDecoder(Part):
         self.shortcut = shortcut
 
     def setup(self, code, shape) -> None:
+        """Create the layers."""
         height, width, colours = _image_shape(shape)
-        channels = check_widths("channels", self.channels, 10)
+        channels = check_widths("channels", self.channels, least=1, most=10)
         check_choice("upsampling", self.upsampling, UPSAMPLINGS)
         self.shape = (height, width, colours)
         _, right, _, bottom = _padding(height, width, len(channels))
@@ -219,7 +225,7 @@ class ConvDecoder(Part):
                 levels.append(_Residual(before, self.norm, self.activation))
             last = level == len(channels) - 1
             after = colours if last else channels[level + 1]
-            levels += _doubling(before, after, self.upsampling)
+            levels += _doubling(before, after, self.upsampling, bias=last or self.norm is None)
             if not last:
                 levels += _after(after, self.norm, self.activation)
         self.levels = nn.Sequential(activation_layer(self.activation), *levels)
@@ -246,6 +252,11 @@ class ConvDecoder(Part):
             self.linear.start_at_least_squares(z, guess)
 
 
+def _seen(source: Batch) -> Tensor:
+    """Return the pixels, zero where they were not observed."""
+    return source.x if source.mask is None else source.x * source.mask.unsqueeze(-1)
+
+
 class _Residual(nn.Module):
     """``x + conv(act(conv(x)))``, the second convolution starting at zero."""
 
@@ -253,7 +264,7 @@ class _Residual(nn.Module):
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(last.weight)
-        first = nn.Conv2d(channels, channels, 3, padding=1)
+        first = nn.Conv2d(channels, channels, 3, padding=1, bias=norm is None)
         self.body = nn.Sequential(first, *_after(channels, norm, activation), last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -264,22 +275,21 @@ class _Unpool(nn.Module):
     """Each value to the upper left of a 2x2 block of zeros."""
 
     def forward(self, x: Tensor) -> Tensor:
-        corner = x.new_zeros(1, 1, 2, 2)
-        corner[..., 0, 0] = 1
-        return torch.kron(x.contiguous(), corner)
+        spread = F.pad(rearrange(x, "b c h w -> b c h 1 w 1"), (0, 1, 0, 0, 0, 1))
+        return rearrange(spread, "b c h p w q -> b c (h p) (w q)")
 
 
-def _doubling(before: int, after: int, upsampling: str) -> list[nn.Module]:
+def _doubling(before: int, after: int, upsampling: str, bias: bool) -> list[nn.Module]:
     if upsampling == "transposed":
-        return [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+        return [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)]
     grow = _Unpool() if upsampling == "unpooling" else nn.Upsample(scale_factor=2)
-    return [grow, nn.Conv2d(before, after, 3, padding=1)]
+    return [grow, nn.Conv2d(before, after, 3, padding=1, bias=bias)]
 
 
 def _after(channels: int, norm: str | None, activation: str) -> list[nn.Module]:
     if norm is not None:
         check_choice("norm", norm, ("batch",))
-    return [nn.BatchNorm2d(channels)] * (norm is not None) + [activation_layer(activation)]
+    return [BatchNorm(channels, over_images=True)] * (norm is not None) + [activation_layer(activation)]
 
 
 def _image_shape(shape) -> tuple[int, int, int]:
@@ -293,6 +303,6 @@ def _image_shape(shape) -> tuple[int, int, int]:
 
 
 def _padding(height: int, width: int, levels: int) -> tuple[int, int, int, int]:
-    """Return (left, right, top, bottom) that make both sides multiples of ``2**levels``."""
+    """Return (left, right, top, bottom) paddings that make both sides multiples of ``2**levels``."""
     step = 2**levels
     return (0, -width % step, 0, -height % step)

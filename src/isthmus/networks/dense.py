@@ -91,6 +91,7 @@ class MLPEncoder(Part):
         self.shortcut = shortcut
 
     def setup(self, shape, categories=None, missing: bool = False) -> None:
+        """Create the layers."""
         self.stem = Stem(shape, categories, missing)
         hidden = default_hidden(math.prod(shape)) if self.hidden is None else check_widths("hidden", self.hidden)
         self.body = Dense(self.stem.width, hidden, self.activation, self.norm, self.dropout, self.residual)
@@ -171,6 +172,7 @@ class MLPDecoder(Part):
         self.tied = tied
 
     def setup(self, code, shape) -> None:
+        """Create the layers, but for those that are tied."""
         self.shape = tuple(shape)
         if self.tied:
             self._setup_tied()

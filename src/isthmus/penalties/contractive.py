@@ -25,7 +25,7 @@ class Contractive(Part):
     Raises
     ------
     ValueError
-        If weight is negative or n_probes is below 1.
+        If weight is negative, n_probes is below 1, or the data has categories only.
 
     Notes
     -----
@@ -61,6 +61,7 @@ class Contractive(Part):
         self.n_probes = n_probes
 
     def setup(self) -> None:
+        """Check the params."""
         check_weight(self.weight)
         if self.n_probes < 1:
             raise ValueError(f"n_probes must be at least 1, got {self.n_probes}.")
@@ -88,6 +89,8 @@ class Contractive(Part):
         total = z.new_zeros(len(z))
         for _ in range(self.n_probes):
             signs = torch.empty_like(z).bernoulli_(0.5).mul_(2).sub_(1)
-            (gradient,) = torch.autograd.grad(z, x, signs, create_graph=True)
+            (gradient,) = torch.autograd.grad(z, x, signs, create_graph=True, allow_unused=True)
+            if gradient is None:
+                raise ValueError("contractive needs numbers in the data: the code does not depend on any through x.")
             total = total + gradient.flatten(1).square().sum(1)
         return total / self.n_probes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from isthmus.batch import Step
@@ -37,6 +36,7 @@ class L1(Part):
 
     Examples
     --------
+    >>> import torch
     >>> from isthmus.batch import Code
     >>> step = Step(None, None, None, Code(torch.tensor([[1.0, -2.0]]), None), None)
     >>> L1(0.1).build()(step)
@@ -48,6 +48,7 @@ class L1(Part):
         self.weight = weight
 
     def setup(self) -> None:
+        """Check the params."""
         check_weight(self.weight)
 
     def forward(self, step: Step) -> Tensor:
@@ -76,6 +77,7 @@ class L2(Part):
 
     Examples
     --------
+    >>> import torch
     >>> from isthmus.batch import Code
     >>> step = Step(None, None, None, Code(torch.tensor([[1.0, -2.0]]), None), None)
     >>> L2(0.1).build()(step)
@@ -87,6 +89,7 @@ class L2(Part):
         self.weight = weight
 
     def setup(self) -> None:
+        """Check the params."""
         check_weight(self.weight)
 
     def forward(self, step: Step) -> Tensor:
@@ -123,6 +126,7 @@ class KLSparsity(Part):
 
     Examples
     --------
+    >>> import torch
     >>> from isthmus.batch import Code
     >>> step = Step(None, None, None, Code(torch.full((4, 2), 0.05), None), None)
     >>> KLSparsity(0.05).build()(step)
@@ -135,6 +139,7 @@ class KLSparsity(Part):
         self.weight = weight
 
     def setup(self) -> None:
+        """Check the params."""
         check_weight(self.weight)
         if not 0 < self.activity < 1:
             raise ValueError(f"activity must be between 0 and 1, got {self.activity}.")
@@ -147,8 +152,9 @@ class KLSparsity(Part):
                 f"kl_sparsity needs a code within 0 and 1, got {z.min():.3g} to {z.max():.3g}; "
                 "use the bottleneck linear(activation='sigmoid')."
             )
-        # Where every unit is off in the whole batch, the divergence would be infinite.
-        mean = z.flatten(0, -2).mean(0).clamp(1e-6, 1 - 1e-6)
+        # A unit off, or on, in the whole batch would cost infinity. The lower bound is far down:
+        # a sigmoid's own slope keeps the gradient finite there, and past the bound there is none.
+        mean = z.flatten(0, -2).mean(0).clamp(1e-12, 1 - 1e-6)
         wanted = self.activity
         divergence = wanted * (wanted / mean).log() + (1 - wanted) * ((1 - wanted) / (1 - mean)).log()
         return (self.weight * divergence.sum()).expand(len(z))
