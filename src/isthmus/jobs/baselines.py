@@ -13,11 +13,24 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
+from isthmus.batch import Batch
 from isthmus.jobs.job import is_table
 from isthmus.modalities import Images, Tables
 from isthmus.rows import as_rows
 
-__all__ = ["GaussianMixtureOnPCA", "Matrix", "NeighborDistance", "PCAReconstruction", "Smooth", "Unchanged"]
+__all__ = [
+    "GaussianMixtureOnPCA",
+    "Matrix",
+    "NeighborDistance",
+    "PCAProjection",
+    "PCAReconstruction",
+    "Smooth",
+    "Unchanged",
+    "matrix_of",
+]
+
+# Pixels across, or standard deviation in pixels. The first leaves an image as it is.
+FILTER_WIDTHS: dict[str, tuple[float, ...]] = {"median": (1, 2, 3, 5), "gaussian": (0.0, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)}
 
 
 class Matrix(TransformerMixin, BaseEstimator):
@@ -41,18 +54,7 @@ class Matrix(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the matrix ``(n, columns)``."""
-        batch = self.modality_.to_batch(as_rows(X), torch.float64)
-        x = self.modality_.expand(batch).x
-        if batch.mask is not None:
-            x = x * batch.mask
-        symbols = self.modality_.example().get("categories") or []
-        if not any(symbol > 1 for symbol in symbols):
-            return x.flatten(1).double().numpy()
-        pieces = [
-            F.one_hot(x[:, i].long(), symbol).to(x) if symbol > 1 else x[:, i : i + 1]
-            for i, symbol in enumerate(symbols)
-        ]
-        return torch.cat(pieces, 1).double().numpy()
+        return matrix_of(self.modality_, self.modality_.to_batch(as_rows(X), torch.float64))
 
 
 class PCAReconstruction(BaseEstimator):
@@ -103,24 +105,48 @@ class Unchanged(TransformerMixin, BaseEstimator):
         return X
 
 
+class PCAProjection(TransformerMixin, BaseEstimator):
+    """Project noisy rows on the principal components of clean ones; as many as suit the noise."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> Self:
+        """Find the components of clean ``y``, and how many bring noisy ``X`` nearest to it."""
+        noisy = X.reshape(len(X), -1)
+        clean = noisy if y is None else y.reshape(len(y), -1)
+        # Judged on rows that the components were not found on, or all of them would seem best.
+        half = max(1, len(clean) // 2)
+        trial = PCA(svd_solver="full").fit(clean[:half])
+        codes = trial.transform(noisy[half:])
+        sizes = range(1, len(trial.components_) + 1)
+        errors = [
+            np.mean((codes[:, :size] @ trial.components_[:size] + trial.mean_ - clean[half:]) ** 2) for size in sizes
+        ]
+        best = 1 + int(np.argmin(errors)) if len(clean) > 1 else 1
+        self.pca_ = PCA(min(best, *clean.shape), svd_solver="full").fit(clean)
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return the projections, in the shape of the rows."""
+        flat = X.reshape(len(X), -1)
+        return self.pca_.inverse_transform(self.pca_.transform(flat)).reshape(X.shape)
+
+
 class Smooth(TransformerMixin, BaseEstimator):
-    """A filter over height and width; its strength is the best for the noise that fitting is shown.
+    """A filter over height and width, as strong as suits the noise.
 
     Parameters
     ----------
-    kind : {'median', 'gaussian'}
+    kind : {'median', 'gaussian'}, default='median'
         Which filter.
     """
-
-    WIDTHS = {"median": (1, 2, 3, 5), "gaussian": (0.3, 0.5, 0.7, 1.0, 1.5, 2.0)}
 
     def __init__(self, kind: str = "median"):
         self.kind = kind
 
     def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> Self:
         """Choose the width with which noisy ``X`` comes nearest to clean ``y``."""
-        widths = self.WIDTHS[self.kind]
-        errors = [np.mean((self._filter(X, width) - y) ** 2) if y is not None else 0.0 for width in widths]
+        clean = X if y is None else y
+        widths = FILTER_WIDTHS[self.kind]
+        errors = [np.mean((self._filter(X, width) - clean) ** 2) for width in widths]
         self.width_ = widths[int(np.argmin(errors))]
         return self
 
@@ -162,3 +188,17 @@ class GaussianMixtureOnPCA(BaseEstimator):
     def sample(self, n_samples: int = 1) -> np.ndarray:
         """Return rows drawn from the mixture."""
         return self.pca_.inverse_transform(self.mixture_.sample(n_samples)[0])
+
+
+def matrix_of(modality: Tables | Images, batch: Batch) -> np.ndarray:
+    """Return a stored batch as a matrix ``(n, columns)``: categories one-hot, missing cells zero."""
+    x = modality.expand(batch).x.double()
+    if batch.mask is not None:
+        x = x * batch.mask
+    symbols = modality.example().get("categories") or []
+    if not any(symbol > 1 for symbol in symbols):
+        return x.flatten(1).numpy()
+    pieces = [
+        F.one_hot(x[:, i].long(), symbol).to(x) if symbol > 1 else x[:, i : i + 1] for i, symbol in enumerate(symbols)
+    ]
+    return torch.cat(pieces, 1).numpy()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -121,6 +122,10 @@ class Job(BaseEstimator, ABC):
                     f"{type(self).__name__} needs a bottleneck that can {ability}, got {bottleneck!r}. "
                     f"Those that can: {', '.join(able)}."
                 )
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.estimator_.module_.parameters()).dtype
 
     def _rows(self, X: Any) -> Rows:
         """Return rows of the width that was fitted."""

@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job
+from isthmus.jobs.baselines import Matrix
+from isthmus.jobs.job import Job, choose
+from isthmus.networks import MLPDecoder, MLPEncoder
+from isthmus.rows import as_rows
 
-__all__ = ["Mapper"]
+__all__ = ["Mapper", "knn_accuracy"]
+
+logger = logging.getLogger(__name__)
+
+HIDDEN = (256, 256, 128, 64)
+NEIGHBORS = 5
+MOST_COMPARED = 5_000
 
 
 class Mapper(TransformerMixin, Job):
-    """Place rows on a map of two dimensions."""
+    """Place rows on a map of two dimensions, new ones without a refit.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder, optional
+        The auto-encoder; by default :meth:`default_estimator`. If its code has more than two
+        dimensions, the map is the code's first two principal components.
+    random_state : int, RandomState instance or None, default=None
+        Of the auto-encoder where it has none of its own, and of t-SNE in :meth:`compare`.
+
+    Attributes
+    ----------
+    estimator_ : AutoEncoder
+        The fitted auto-encoder.
+    projection_ : ndarray of shape (2, code size) or None
+        Principal components of the codes, if they have more than two dimensions.
+    center_ : ndarray of shape (code size,) or None
+        Mean of the codes, likewise.
+    n_features_in_, feature_names_in_
+        As of the auto-encoder.
+
+    Raises
+    ------
+    ValueError
+        If the code has only one dimension.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> images = load_digits().images[:200]
+    >>> model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=3, random_state=0)
+    >>> Mapper(model).fit(images).transform(images[:5]).shape
+    (5, 2)
+    """
 
     verb: ClassVar[str] = "map"
 
@@ -24,29 +72,146 @@ class Mapper(TransformerMixin, Job):
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
-        """Return the auto-encoder fitted where none is given."""
-        raise NotImplementedError
+        """Return the auto-encoder fitted where none is given.
+
+        A code of two numbers between deep networks with layer normalisation and no linear
+        shortcut, which on the digits of scikit-learn gave the best maps (``benchmarks/``).
+        """
+        return AutoEncoder(
+            bottleneck="linear(size=2)",
+            encoder=MLPEncoder(HIDDEN, activation="silu", norm="layer", shortcut=False),
+            decoder=MLPDecoder(HIDDEN[::-1], activation="silu", norm="layer", shortcut=False),
+        )
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the map."""
-        raise NotImplementedError
+        """Learn the map.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows
+            A table or images, as :class:`AutoEncoder` takes them.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        Self
+        """
+        rows = as_rows(X)
+        self.estimator_ = self._prepared(rows).fit(rows)
+        size = int(np.prod(self.estimator_.code_shape_))
+        if size < 2:
+            raise ValueError(
+                "a map needs a code of at least two dimensions, got one of 1; use bottleneck='linear(size=2)'."
+            )
+        self.projection_ = self.center_ = None
+        if size > 2:
+            codes = PCA(2, svd_solver="full").fit(self.estimator_.transform(rows))
+            self.projection_, self.center_ = codes.components_, codes.mean_
+            logger.warning(
+                "the code has %d dimensions; the map is its first two principal components, which hold %.0f %% of "
+                "its variance. For a map learned as such, use bottleneck='linear(size=2)'.",
+                size,
+                100 * codes.explained_variance_ratio_.sum(),
+            )
+        return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the places of rows, ``(n, 2)``; new rows need no refit."""
-        raise NotImplementedError
+        rows = self._rows(X)
+        codes = self.estimator_.transform(rows)
+        return codes if self.projection_ is None else (codes - self.center_) @ self.projection_.T
 
     def baselines(self) -> dict[str, Any]:
-        """Return PCA and t-SNE."""
-        raise NotImplementedError
+        """Return PCA and t-SNE, of rows as one matrix."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return {"PCA": PCA(2, svd_solver="full"), "t-SNE": TSNE(2, random_state=seed)}
+
+    def maps(self, train: Any, test: Any) -> dict[str, np.ndarray]:
+        """Return where each method places the test rows: name, then ``(n, 2)``.
+
+        The auto-encoder and PCA are fitted on ``train``; t-SNE cannot place new rows, and is
+        fitted on the test rows themselves.
+        """
+        job = self._fitted(train)
+        matrix = Matrix(job.estimator_.modality_).fit(train)
+        before, after = matrix.transform(train), matrix.transform(test)
+        places = {"auto-encoder": job.transform(test)}
+        for name, model in job.baselines().items():
+            if hasattr(model, "transform"):
+                places[name] = model.fit(before).transform(after)
+            else:
+                settled = {"perplexity": min(model.perplexity, max(1.0, (len(after) - 1) / 3))}
+                settled |= {} if min(after.shape) >= 2 else {"init": "random"}
+                places[name] = model.set_params(**settled).fit_transform(after)
+        return places
 
     def compare(self, train: Any, test: Any, y: Any = None) -> list[dict[str, Any]]:
-        """Return trustworthiness, and 5-NN accuracy given the labels ``y`` of ``test``."""
-        raise NotImplementedError
+        """Return figures of each method's map of the test rows.
+
+        Parameters
+        ----------
+        train, test : array-like, data frame or Rows
+            Rows to fit on, and others; of more than 5,000 test rows, 5,000 at random are used.
+        y : array-like, optional
+            Labels of the test rows.
+
+        Returns
+        -------
+        list of dict
+            ``method``; ``trustworthiness`` (1: the five nearest on the map are near in the
+            data too); with ``y``, ``knn_accuracy`` (share of rows whose label is that of most
+            of their five nearest on the map); ``places_new_rows``.
+        """
+        job, rows = self._fitted(train), as_rows(test)
+        if len(rows) > MOST_COMPARED:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            index = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_COMPARED, replace=False))
+            rows, y = choose(rows, index), None if y is None else np.asarray(y)[index]
+            logger.warning("compared on %d of the %d test rows, drawn at random", MOST_COMPARED, len(test))
+        matrix = Matrix(job.estimator_.modality_).fit(rows).transform(rows)
+        known = job.baselines()
+        table = []
+        for name, places in job.maps(train, rows).items():
+            neighbors = max(1, min(NEIGHBORS, (len(places) - 1) // 2))
+            row: dict[str, Any] = {
+                "method": name,
+                "trustworthiness": float(trustworthiness(matrix, places, n_neighbors=neighbors)),
+            }
+            if y is not None:
+                row["knn_accuracy"] = knn_accuracy(places, y)
+            table.append(row | {"places_new_rows": name not in known or hasattr(known[name], "transform")})
+        return table
 
     def state(self) -> dict[str, Any]:
         """Return the projection of larger codes, if there is one."""
-        raise NotImplementedError
+        check_is_fitted(self, "estimator_")
+        return {} if self.projection_ is None else {"projection": self.projection_, "center": self.center_}
 
     def restore(self, state: Mapping[str, Any]) -> Self:
         """Take back what :meth:`state` returned."""
-        raise NotImplementedError
+        self.projection_ = self.center_ = None
+        if not state:
+            return self
+        size = int(np.prod(self.estimator_.code_shape_))
+        arrays = {name: np.asarray(state.get(name), dtype=np.float64) for name in ("projection", "center")}
+        if arrays["projection"].shape != (2, size) or arrays["center"].shape != (size,):
+            raise ValueError(f"the map's projection should be of a code of {size} dimensions to 2.")
+        self.projection_, self.center_ = arrays["projection"], arrays["center"]
+        return self
+
+    @property
+    def _n_features_out(self) -> int:
+        return 2
+
+
+def knn_accuracy(places: np.ndarray, y: Any, n_neighbors: int = NEIGHBORS) -> float:
+    """Return the share of rows with the label of most of their nearest neighbours, themselves left out."""
+    labels, codes = np.unique(np.asarray(y), return_inverse=True)
+    if len(codes) != len(places):
+        raise ValueError(f"expected a label for each of the {len(places)} rows, got {len(codes)}.")
+    neighbors = NearestNeighbors(n_neighbors=max(1, min(n_neighbors, len(places) - 1))).fit(places)
+    votes = np.zeros((len(places), len(labels)))
+    for nearest in codes[neighbors.kneighbors(return_distance=False)].T:
+        votes[np.arange(len(places)), nearest] += 1
+    return float((votes.argmax(1) == codes).mean())
