@@ -9,15 +9,31 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from isthmus.part import Part
 
-__all__ = ["JOBS", "SLOTS", "describe", "find", "parse", "restore", "schema", "slots"]
+__all__ = [
+    "JOBS",
+    "SLOTS",
+    "construct",
+    "describe",
+    "find",
+    "find_job",
+    "from_json",
+    "parse",
+    "restore",
+    "schema",
+    "slots",
+    "to_json",
+]
 
 SLOTS = (
     "modalities",
@@ -55,15 +71,41 @@ def find(name: str, slot: str | None = None, parts: Iterable[type[Part]] = ()) -
     ValueError
         If there is no such part; names those there are.
     """
-    table = {cls.__name__: cls for where in ([slot] if slot else SLOTS) for cls in _public(where).values()}
-    table |= {cls.__name__: cls for cls in parts}
-    for known, cls in table.items():
-        if _plain(known) == _plain(name):
-            return cls
+    own = {cls.__name__: cls for cls in _classes(parts) if issubclass(cls, Part)}
+    table = {cls.__name__: cls for where in ([slot] if slot else SLOTS) for cls in _public(where).values()} | own
+    found = _look_up(name, own) or _look_up(name, table)
+    if found is not None:
+        return found
     place = f"{slot} " if slot else "parts "
     raise ValueError(
         f"no part is called {_short(name)!r}. The {place}here: {', '.join(sorted(table))}. "
         "For a part of your own, pass the instance, and load with load(path, parts=[YourPart])."
+    )
+
+
+def find_job(name: str, parts: Iterable[type] = ()) -> type:
+    """Return the job class of this name.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`find`: ``"AnomalyDetector"`` or ``"anomaly_detector"``.
+    parts : iterable of type
+        A caller's own jobs, which go before ours; parts among them are passed over.
+
+    Raises
+    ------
+    ValueError
+        If there is no such job; names those there are.
+    """
+    own = {cls.__name__: cls for cls in _classes(parts) if not issubclass(cls, Part)}
+    table = _public(JOBS) | own
+    found = _look_up(name, own) or _look_up(name, table)
+    if found is not None:
+        return found
+    raise ValueError(
+        f"no job is called {_short(name)!r}. The jobs here: {', '.join(sorted(table)) or 'none'}. "
+        "For a job of your own, load with load(path, parts=[YourJob])."
     )
 
 
@@ -86,12 +128,14 @@ def parse(text: str, slot: str | None = None, parts: Iterable[type[Part]] = ()) 
     Examples
     --------
     >>> parse("mlp_encoder(hidden=(64, 32), activation='tanh')", "networks")
-    MLPEncoder(hidden=(64, 32), activation='tanh')
+    MLPEncoder(activation='tanh', hidden=(64, 32))
     """
     if len(text) > MAX_ITEMS:
         raise ValueError(f"the name of a part is at most {MAX_ITEMS} characters long, got {len(text)}.")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own, about literals such as '\\d'
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, MemoryError, RecursionError, ValueError) as error:
         raise ValueError(f"cannot read {_short(text)!r}: write a part as name(argument=value, ...).") from error
     return _from_syntax(tree, text, slot, tuple(parts))
@@ -119,33 +163,48 @@ def restore(tree: Any, slot: str | None = None, parts: Iterable[type[Part]] = ()
     ValueError
         If the tree is not of that form, or names something that is not a part.
     """
-    if not (isinstance(tree, Mapping) and set(tree) == {"part", "params"} and isinstance(tree["part"], str)):
-        raise ValueError(f"expected a part as {{'part': name, 'params': {{...}}}}, got {_short(tree)}.")
-    parts = tuple(parts)
-    cls = find(tree["part"], slot, parts)
-    if not isinstance(tree["params"], Mapping):
-        raise ValueError(f"the params of {cls.__name__} should be an object, got {_short(tree['params'])}.")
-    return _construct(cls, {name: from_json(value, parts) for name, value in tree["params"].items()})
+    return _restore(tree, slot, tuple(parts), 0)
 
 
-def from_json(value: Any, parts: Iterable[type[Part]] = (), depth: int = 0) -> Any:
-    """Return the Python value of a param that was saved as JSON."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"params are nested deeper than {MAX_DEPTH} levels.")
-    if isinstance(value, list):
-        if len(value) > MAX_ITEMS:
-            raise ValueError(f"a param has {len(value)} items, more than {MAX_ITEMS}.")
-        return tuple(from_json(item, parts, depth + 1) for item in value)
-    if isinstance(value, Mapping):
-        if set(value) == {"part", "params"}:
-            return restore(value, None, parts)
-        return {str(key): from_json(item, parts, depth + 1) for key, item in value.items()}
-    return value
+def from_json(value: Any, parts: Iterable[type[Part]] = ()) -> Any:
+    """Return the Python value of a param that was saved as JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is nested deeper than 20 levels, is longer than 10,000 items, or holds a part
+        that :func:`restore` refuses.
+    """
+    return _from_json(value, tuple(parts), 0)
 
 
 def to_json(value: Any) -> Any:
-    """Return a param as JSON-able values."""
+    """Return a param as JSON-able values; :func:`from_json` reads them.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number, string, bool, None, sequence, mapping or part.
+    """
     return _to_json(value, "param")
+
+
+def construct(cls: type, params: Mapping[str, Any]) -> Any:
+    """Make an instance from its parameters by name.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is unknown, or one without a default is not given.
+    """
+    known = inspect.signature(cls).parameters
+    for name in params:
+        if name not in known:
+            raise ValueError(f"{cls.__name__} has no parameter {_short(name)!r}; it has: {', '.join(known) or 'none'}.")
+    missing = [n for n, p in known.items() if p.default is inspect.Parameter.empty and n not in params]
+    if missing:
+        raise ValueError(f"{cls.__name__} needs {', '.join(missing)}.")
+    return cls(**params)
 
 
 def schema(cls: type) -> dict[str, Any]:
@@ -160,21 +219,23 @@ def schema(cls: type) -> dict[str, Any]:
     >>> schema(Gaussian)["properties"]["beta"]["type"]
     'number'
     """
-    hints = typing.get_type_hints(cls.__init__)
-    texts = _parameter_texts(inspect.getdoc(cls) or "")
+    doc = inspect.getdoc(cls) or ""
+    texts = _parameter_texts(doc)
+    types_of = _parameter_types(cls)
     properties = {}
+    required = []
     for name, parameter in inspect.signature(cls).parameters.items():
-        entry: dict[str, Any] = _type_schema(hints.get(name, Any))
-        if parameter.default is not inspect.Parameter.empty:
+        entry = dict(types_of[name])
+        if parameter.default is inspect.Parameter.empty:
+            required.append(name)
+        else:
             entry["default"] = _to_json(parameter.default, name)
         if name in texts:
             entry["description"] = texts[name]
         properties[name] = entry
-    summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-    required = [name for name, p in inspect.signature(cls).parameters.items() if p.default is inspect.Parameter.empty]
     return {
         "title": cls.__name__,
-        "description": summary,
+        "description": doc.partition("\n")[0],
         "type": "object",
         "properties": properties,
         "required": required,
@@ -182,7 +243,7 @@ def schema(cls: type) -> dict[str, Any]:
     }
 
 
-def _public(slot: str) -> dict[str, type[Part]]:
+def _public(slot: str) -> dict[str, Any]:
     if slot not in (*SLOTS, JOBS):
         raise ValueError(f"no slot is called {_short(slot)!r}; the slots are {', '.join(SLOTS)}.")
     # Looked up late: the slots stand on a higher floor, and are imported with torch.
@@ -199,20 +260,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _construct(cls: type[Part], params: Mapping[str, Any]) -> Part:
-    known = inspect.signature(cls).parameters
-    for name in params:
-        if name not in known:
-            raise ValueError(f"{cls.__name__} has no parameter {_short(name)!r}; it has: {', '.join(known) or 'none'}.")
-    missing = [n for n, p in known.items() if p.default is inspect.Parameter.empty and n not in params]
-    if missing:
-        raise ValueError(f"{cls.__name__} needs {', '.join(missing)}.")
-    return cls(**params)
+def _look_up(name: str, table: Mapping[str, type]) -> Any:
+    """Return the class of this name, case and underscores apart; None if there is none."""
+    return next((cls for known, cls in table.items() if _plain(known) == _plain(name)), None)
+
+
+def _classes(parts: Iterable[type]) -> tuple[type, ...]:
+    classes = tuple(parts)
+    for cls in classes:
+        if not inspect.isclass(cls):
+            raise TypeError(f"parts takes classes, got {_short(cls)}; write parts=[{type(cls).__name__}].")
+    return classes
+
+
+def _restore(tree: Any, slot: str | None, parts: tuple[type[Part], ...], depth: int) -> Part:
+    if not (isinstance(tree, Mapping) and set(tree) == {"part", "params"} and isinstance(tree["part"], str)):
+        raise ValueError(f"expected a part as {{'part': name, 'params': {{...}}}}, got {_short(tree)}.")
+    cls = find(tree["part"], slot, parts)
+    if not isinstance(tree["params"], Mapping):
+        raise ValueError(f"the params of {cls.__name__} should be an object, got {_short(tree['params'])}.")
+    return construct(cls, {name: _from_json(value, parts, depth + 1) for name, value in tree["params"].items()})
+
+
+def _from_json(value: Any, parts: tuple[type[Part], ...], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"params are nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, list | Mapping) and len(value) > MAX_ITEMS:
+        raise ValueError(f"a param has {len(value)} items, more than {MAX_ITEMS}.")
+    if isinstance(value, list):
+        return tuple(_from_json(item, parts, depth + 1) for item in value)
+    if isinstance(value, Mapping):
+        if set(value) == {"part", "params"}:
+            return _restore(value, None, parts, depth)
+        return {str(key): _from_json(item, parts, depth + 1) for key, item in value.items()}
+    return value
 
 
 def _from_syntax(node: ast.expr, text: str, slot: str | None, parts: tuple[type[Part], ...]) -> Part:
     if isinstance(node, ast.Name):
-        return _construct(find(node.id, slot, parts), {})
+        return construct(find(node.id, slot, parts), {})
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise ValueError(f"cannot read {_short(text)!r}: write a part as name(argument=value, ...).")
     cls = find(node.func.id, slot, parts)
@@ -224,7 +310,7 @@ def _from_syntax(node: ast.expr, text: str, slot: str | None, parts: tuple[type[
         if keyword.arg is None or keyword.arg in params:
             raise ValueError(f"cannot read {_short(text)!r}: give each argument of {cls.__name__} once, by its name.")
         params[keyword.arg] = _literal(keyword.value, text, parts)
-    return _construct(cls, params)
+    return construct(cls, params)
 
 
 def _literal(node: ast.expr, text: str, parts: tuple[type[Part], ...]) -> Any:
@@ -259,7 +345,16 @@ def _to_json(value: Any, where: str) -> Any:
     )
 
 
-_SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+_SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string", type(None): "null"}
+
+
+def _parameter_types(cls: type) -> dict[str, dict[str, Any]]:
+    """Return the JSON type of each parameter; nothing where the annotation says nothing."""
+    try:
+        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    except NameError:  # a stranger's annotation that only a type checker can resolve
+        hints = {}
+    return {name: _type_schema(hints.get(name, Any)) for name in inspect.signature(cls).parameters}
 
 
 def _type_schema(hint: Any) -> dict[str, Any]:
@@ -270,13 +365,14 @@ def _type_schema(hint: Any) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [_type_schema(argument) for argument in arguments]}
-    if origin in (tuple, list) or hint in (tuple, list):
-        inner = [argument for argument in arguments if argument is not Ellipsis]
-        return {"type": "array"} | ({"items": _type_schema(inner[0])} if len(set(inner)) == 1 else {})
-    if origin in (dict, Mapping) or (inspect.isclass(origin) and issubclass(origin, Mapping)):
+    kind = origin if inspect.isclass(origin) else hint
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
         return {"type": "object"}
-    if inspect.isclass(hint) and issubclass(hint, Part):
-        return {"type": ["object", "string"], "description": "a part"}
+    if inspect.isclass(kind) and issubclass(kind, Sequence):
+        inner = {repr(argument): argument for argument in arguments if argument is not Ellipsis}
+        return {"type": "array"} | ({"items": _type_schema(*inner.values())} if len(inner) == 1 else {})
+    if inspect.isclass(kind) and issubclass(kind, Part):
+        return {"type": ["object", "string"]}
     return {}
 
 
@@ -287,13 +383,12 @@ def _parameter_texts(doc: str) -> dict[str, str]:
         return {}
     texts: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in lines[lines.index("Parameters") + 2 :]:
-        if line and set(line) == {"-"}:
-            break
+    for line, after in itertools.pairwise([*lines[lines.index("Parameters") + 2 :], ""]):
+        if after and set(after) == {"-"}:
+            break  # this line is the heading of the next section
         if line and not line.startswith(" "):
-            names = [name.strip() for name in line.partition(":")[0].split(",")]
             current = []
-            texts |= dict.fromkeys(names, current)
+            texts |= dict.fromkeys((name.strip() for name in line.partition(":")[0].split(",")), current)
         elif line.strip():
             current.append(line.strip())
     return {name: " ".join(text) for name, text in texts.items() if text}
