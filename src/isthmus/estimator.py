@@ -21,7 +21,7 @@ from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
 from isthmus.part import Part
 from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
-from isthmus.training import Callback, choose_options, seeded, threads_set, train
+from isthmus.training import Callback, Options, choose_options, seeded, split, threads_set, train
 
 __all__ = ["AutoEncoder"]
 
@@ -57,8 +57,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         By default chosen from the number of rows; see
         :func:`isthmus.training.choose_options`.
     learning_rate : float, optional
-        By default 3e-3 for fewer than 100,000 weights, else 1e-3.
-    weight_decay : float, default=1e-4
+        By default chosen from the numbers of rows and weights, 4e-3 to 1e-2.
+    weight_decay : float, default=0.03
         Decoupled decay of weight matrices.
     clip : float, default=5.0
         Cut gradients longer than this many times their running mean length; 0: never.
@@ -131,7 +131,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         batch_size: int | None = None,
         learning_rate: float | None = None,
         patience: int | None = None,
-        weight_decay: float = 1e-4,
+        weight_decay: float = 0.03,
         clip: float = 5.0,
         ema: float = 0.999,
         validation_fraction: float = 0.1,
@@ -200,7 +200,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         options = choose_options(len(data), self.module_, self._asked(seed))
         logger.info("fit %d rows: %s", len(data), options)
         with threads_set(options.threads):
-            self._start(data, seed)
+            self._start(data, options)
             self.history_, _ = train(
                 self.module_,
                 data,
@@ -229,7 +229,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             with seeded(self._seed, self._device()):
                 self._build()
-            self.history_: list[dict[str, float]] = []
+            self.history_ = []
         else:
             rows = self._rows(X)
             self._seed = getattr(self, "_seed", 0) + 1
@@ -238,7 +238,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
             if first:
-                self._start(data, self._seed)
+                self._start(data, self.options_)
             state = getattr(self, "_optimizer_state", None)
             history, self._optimizer_state = train(
                 self.module_, data, self.options_, callback=self.callback, state=state
@@ -371,10 +371,11 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             [_part(penalty, "penalties") for penalty in self.penalties],
         ).to(self._device(), self._torch_dtype())
 
-    def _start(self, data: Any, seed: int) -> None:
-        index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:START_ROWS]
-        with seeded(seed, self._device()):
-            self.module_.start(data.take(index).to(self._device()))
+    def _start(self, data: Any, options: Options) -> None:
+        # Training rows only: a start that has seen the held-out rows would look too good on them.
+        training, _ = split(len(data), options)
+        with seeded(options.seed, options.device):
+            self.module_.start(data.take(training[:START_ROWS]).to(options.device))
 
     def _finish(self) -> None:
         self.module_.eval()
@@ -407,7 +408,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         width = _width(rows)
         if isinstance(rows, ArrayRows) and width is not None and width != self.n_features_in_:
             raise ValueError(
-                f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input."
+                f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input."
             )
         return rows
 

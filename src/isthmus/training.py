@@ -25,7 +25,7 @@ from isthmus.files import read_tensors, write_tensors
 from isthmus.module import AutoEncoderModule
 from isthmus.optimizing import FlatAdamW
 
-__all__ = ["Data", "Options", "choose_options", "evaluate", "seeded", "threads_set", "train"]
+__all__ = ["Data", "Options", "choose_options", "evaluate", "seeded", "split", "threads_set", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def choose_options(n: int, module: AutoEncoderModule, asked: dict[str, Any], con
     """Choose what the user left open (None) from the number of rows and of weights.
 
     Small data gets small batches and many passes, large data the reverse, so that a fit
-    takes some 3,000 steps where that makes at least 15 passes. Narrow networks take a higher
+    takes some 1,200 steps where that makes at least 8 passes. Narrow networks take a higher
     learning rate than wide ones. One thread where a step is too small to share.
     """
     fraction = asked["validation_fraction"]
@@ -104,12 +104,12 @@ def choose_options(n: int, module: AutoEncoderModule, asked: dict[str, Any], con
     batch_size = asked["batch_size"] or min(256, max(16, 2 ** int(math.log2(max(n_train, 2) / 16))), n_train)
     batch_size = min(batch_size, n_train)
     per_epoch = math.ceil(n_train / batch_size)
-    epochs = asked["max_epochs"] or min(300, max(15, math.ceil(3_000 / per_epoch)))
+    epochs = asked["max_epochs"] or min(300, max(8, math.ceil(1_200 / per_epoch)))
     weights = sum(parameter.numel() for parameter in module.parameters())
     return Options(
         batch_size=batch_size,
         max_epochs=epochs,
-        learning_rate=asked["learning_rate"] or (3e-3 if weights < 100_000 else 1e-3),
+        learning_rate=asked["learning_rate"] or _learning_rate(n, weights),
         weight_decay=asked["weight_decay"],
         clip=asked["clip"],
         ema=asked["ema"],
@@ -119,9 +119,16 @@ def choose_options(n: int, module: AutoEncoderModule, asked: dict[str, Any], con
         constant=constant,
         dtype=asked["dtype"],
         device=asked["device"],
-        threads=asked["threads"] or (1 if weights * batch_size < 5_000_000 else torch.get_num_threads()),
+        threads=asked["threads"] or (1 if weights * batch_size < 50_000_000 else torch.get_num_threads()),
         seed=asked["seed"],
     )
+
+
+def _learning_rate(n: int, weights: int) -> float:
+    """Return the rate that measured best on tables of 118 to 40,000 rows and on MNIST."""
+    if weights >= 100_000:
+        return 4e-3
+    return 1e-2 if n >= 20_000 else 5e-3
 
 
 def split(n: int, options: Options) -> tuple[Tensor, Tensor]:
@@ -192,6 +199,9 @@ def train(
     with seeded(options.seed, options.device), _interruptible() as interrupted:
         if resume and checkpoint is not None and checkpoint.exists():
             fit.load(checkpoint)
+        else:
+            # Where the parts start may be the best that these rows allow: PCA, for one.
+            fit.evaluate(data, held_out)
         saved = time.monotonic()
         while fit.epoch < options.max_epochs and fit.stale < options.patience and not fit.failed:
             order = training[_order(len(training), options.seed, fit.epoch)]
@@ -269,23 +279,27 @@ class _Fit:
         last = self.epoch == self.options.max_epochs
         # With few steps an epoch, evaluating after each would take longer than training.
         every = max(1, 25 * self.epoch // self.step)
-        if len(held_out) and (last or self.epoch % every == 0):
-            with self.optimizer.averaged():
-                cost, error = evaluate(self.module, data, held_out, self.options)
-                row |= {"validation_cost": cost, "validation_error": error}
-                if cost < self.best_cost:
-                    self._remember(cost)
-                    self.stale = 0
-                else:
-                    self.stale += every
-        elif not len(held_out) and math.isfinite(row["cost"]):
-            # Nothing is held out: the latest average is the best that is known.
-            with self.optimizer.averaged():
-                self._remember(row["cost"])
+        if last or self.epoch % every == 0:
+            row |= self.evaluate(data, held_out, every)
         row["seconds"] = seconds
         self.history.append(row)
         if callback is not None:
             callback({"kind": "epoch", "max_epochs": self.options.max_epochs} | row)
+
+    def evaluate(self, data: Data, held_out: Tensor, epochs: int = 1) -> dict[str, float]:
+        """Evaluate the averaged weights on the held-out rows, and remember them if they are the best."""
+        with self.optimizer.averaged():
+            if not len(held_out):
+                # The latest average is the best that is known.
+                self._remember(math.inf)
+                return {}
+            cost, error = evaluate(self.module, data, held_out, self.options)
+            if cost < self.best_cost:
+                self._remember(cost)
+                self.stale = 0
+            else:
+                self.stale += epochs
+        return {"validation_cost": cost, "validation_error": error}
 
     def finish(self) -> None:
         """Put the best weights into the module."""
@@ -372,8 +386,8 @@ class _Fit:
         elif self.options.dtype == "bfloat16":
             cause = "bfloat16 is too coarse for these data; use dtype='float32'"
         self.failed = (
-            f"the cost became {float(values[first])} at step {step}, learning rate {self.rate:.3g}; likely cause: {cause}. "
-            f"Try learning_rate={self.options.learning_rate / 10:.3g}."
+            f"the cost became {float(values[first])} at step {step}, learning rate {self.rate:.3g}; "
+            f"likely cause: {cause}. Try learning_rate={self.options.learning_rate / 10:.3g}."
         )
         logger.warning(self.failed)
 

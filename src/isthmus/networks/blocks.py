@@ -149,7 +149,8 @@ class LinearShortcut(nn.Module):
         """
         components, scales, mean = principal_components(x[:most], self.linear.out_features)
         weight = torch.zeros_like(self.linear.weight)
-        weight[: len(scales)] = (components / scales[:1]).to(weight)
+        if len(scales):  # one row, or rows all alike, have no component
+            weight[: len(scales)] = (components / scales[0]).to(weight)
         self.linear.weight.copy_(weight)
         self.linear.bias.copy_(-(weight @ mean.to(weight)))
 
