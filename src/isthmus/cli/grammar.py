@@ -1,0 +1,298 @@
+"""The grammar: verbs, arguments and options. Nothing here imports torch or numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isthmus import __version__
+from isthmus.cli.running import TRACEBACK, Root
+
+__all__ = ["main"]
+
+CODES = (".csv", ".parquet", ".npy", ".npz", "-")
+PICTURES = (".png", ".svg")
+POINTS = (".csv", ".parquet")
+ALERTS = (".jsonl", ".csv", "-")
+
+DATA = click.Path(exists=True, path_type=Path)
+MODEL = click.Path(exists=True, path_type=Path)
+
+
+class _Out(click.Path):
+    """A file to write, of one of some kinds."""
+
+    def __init__(self, kinds: tuple[str, ...] = ()):
+        super().__init__(path_type=Path, allow_dash=True)
+        self.kinds = kinds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        kind = "-" if str(path) == "-" else path.suffix.lower()
+        if self.kinds and kind not in self.kinds:
+            self.fail(f"{str(path)!r} should end in {_either(self.kinds)}.", param, ctx)
+        return path
+
+
+class _Size(click.ParamType):
+    """Height and width, as ``64x48``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        height, _, width = str(value).lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            self.fail(f"{value!r} should be height and width in pixels, such as 64x48.", param, ctx)
+        return int(height), int(width)
+
+
+def _either(kinds: tuple[str, ...]) -> str:
+    said = [kind if kind != "-" else "be - for standard output" for kind in kinds]
+    return " or ".join([", ".join(said[:-1]), said[-1]])
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[TRACEBACK] = value or ctx.meta.get(TRACEBACK, False)
+
+
+def _traceback(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--traceback",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        envvar="ISTHMUS_TRACEBACK",
+        callback=_remember,
+        help="After a failure, show where in the code it came from.",
+    )(command)
+
+
+def _json(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")(command)
+
+
+def _out(kinds: tuple[str, ...] = (), help: str = "", metavar: str = "OUT") -> Callable[..., Any]:
+    return click.option("-o", "--out", required=True, metavar=metavar, type=_Out(kinds), help=help)
+
+
+def _model_and_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(command))
+
+
+def _scoring(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb that reads rows for a model."""
+    resize = click.option("--resize", is_flag=True, help="Resize images to the size of the model's.")
+    return resize(_json(_traceback(command)))
+
+
+def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe what is fitted."""
+    for option in reversed(
+        (
+            click.option(
+                "--modality",
+                metavar="NAME",
+                help="What rows are: tables or images, with arguments as in "
+                "\"tables(heavy_tails='keep')\". By default seen from DATA.",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="PATH=VALUE",
+                help="Set a parameter, by its set_params path in Python: bottleneck__size=8, "
+                "encoder='mlp_encoder(hidden=(64, 32))', max_epochs=50. With --for, the path begins "
+                "at the job: its auto-encoder's parameters are estimator__max_epochs and so on.",
+            ),
+            click.option(
+                "--size", type=_Size(), metavar="HxW", help="Resize images to this height and width, such as 64x64."
+            ),
+            click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=Root,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="isthmus")
+@_traceback
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    r"""Auto-encoders for people with their own data.
+
+    DATA is a .csv or .parquet table, a folder of images, or a .npy, .npz or idx array. MODEL is
+    the folder that fit writes. Results go to standard output, everything else to standard error.
+
+    \b
+    isthmus fit flowers.csv -o flowers --for detect
+    isthmus detect flowers new.csv -o alerts.jsonl
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@main.command()
+@click.argument("data", type=DATA)
+@click.option("-o", "--out", required=True, metavar="MODEL", type=_Out(), help="Folder to write the model to.")
+@click.option("--for", "job", metavar="JOB", help="What the code is to be good for: detect, denoise, map or sample.")
+@_fitting
+@click.option("--resume", is_flag=True, help="Go on where the same call was interrupted.")
+@_json
+@_traceback
+def fit(**asked: Any) -> None:
+    """Fit an auto-encoder to DATA and write it as a MODEL folder.
+
+    An interrupted fit (Ctrl-C, power cut) goes on with --resume and ends with the same weights.
+    """
+    from isthmus.cli import fitting
+
+    fitting.fit(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out(CODES, "Codes, one row for each row of DATA; - writes CSV to standard output.")
+@_scoring
+def encode(**asked: Any) -> None:
+    """Write the codes of DATA."""
+    from isthmus.cli import verbs
+
+    verbs.encode(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out((), "What the decoder makes of the codes: for tables a .csv or .parquet, for images a folder or .npy.")
+@click.option("--picture", type=_Out(PICTURES), metavar="FILE", help="Originals beside reconstructions.")
+@_scoring
+def reconstruct(**asked: Any) -> None:
+    """Send DATA through the code and back."""
+    from isthmus.cli import verbs
+
+    verbs.reconstruct(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out((), "The rows without noise: for tables a .csv or .parquet, for images a folder or .npy.")
+@click.option("--picture", type=_Out(PICTURES), metavar="FILE", help="Noisy beside denoised rows.")
+@_scoring
+def denoise(**asked: Any) -> None:
+    """Write the clean rows behind the noisy rows of DATA."""
+    from isthmus.cli import verbs
+
+    verbs.denoise(**asked)
+
+
+@main.command("map")
+@_model_and_data
+@_out((*PICTURES, *POINTS, "-"), "A picture, or the points themselves as .csv or .parquet.")
+@click.option("--labels", metavar="COLUMN|FILE", help="What to colour the points by.")
+@_scoring
+def map_rows(**asked: Any) -> None:
+    """Place DATA on a map of two dimensions, where alike rows lie together."""
+    from isthmus.cli import verbs
+
+    verbs.map_rows(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out(ALERTS, "One line for each alert, worst first.")
+@click.option("--all", "every", is_flag=True, help="Write every row, in the order of DATA, not the alerts alone.")
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="RATE",
+    help="Share of normal rows that may be called an alert; by default what the model was fitted for.",
+)
+@click.option("--reasons", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Reasons per row.")
+@_scoring
+def detect(**asked: Any) -> None:
+    """Find the rows of DATA that are not like the rows fitted on, and say why."""
+    from isthmus.cli import verbs
+
+    verbs.detect(**asked)
+
+
+@main.command()
+@click.argument("model", type=MODEL)
+@click.option("-n", "n_samples", type=click.IntRange(1), default=64, show_default=True, metavar="N")
+@_out((), "A picture (.png, .svg), or rows: .csv, .parquet, .npy, or a folder of images.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@_json
+@_traceback
+def sample(**asked: Any) -> None:
+    """Draw new rows from the MODEL."""
+    from isthmus.cli import verbs
+
+    verbs.sample(**asked)
+
+
+@main.command()
+@click.argument("data", type=DATA)
+@click.option("--for", "job", required=True, metavar="JOB", help="detect, denoise, map or sample.")
+@click.option("--labels", metavar="COLUMN|FILE", help="What is known of the rows; never fitted on.")
+@_fitting
+@_json
+@_traceback
+def compare(**asked: Any) -> None:
+    """Fit on 70 % of DATA and set the job beside its baselines on the other 30 %."""
+    from isthmus.cli import fitting
+
+    fitting.compare(**asked)
+
+
+@main.command()
+@click.argument("model", type=MODEL)
+@_json
+@_traceback
+def info(**asked: Any) -> None:
+    """Say what MODEL is: data, parts, sizes, figures of the fit."""
+    from isthmus.cli import fitting
+
+    fitting.info(**asked)
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--out",
+    type=_Out(),
+    metavar="FOLDER",
+    default="isthmus-demo",
+    show_default=True,
+    help="Folder for the report.",
+)
+@_traceback
+def demo(out: Path) -> None:
+    """Fit auto-encoders to real data that come with scikit-learn, and write a report."""
+    from isthmus import demo as demonstration
+
+    demonstration.run(out)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@_traceback
+def completion(shell: str) -> None:
+    r"""Print a script that completes verbs and options.
+
+    \b
+    bash, in ~/.bashrc:  eval "$(isthmus completion bash)"
+    zsh, in ~/.zshrc:    eval "$(isthmus completion zsh)"
+    fish:                isthmus completion fish > ~/.config/fish/completions/isthmus.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(main, {}, "isthmus", "_ISTHMUS_COMPLETE").source())

@@ -1,0 +1,104 @@
+"""What a verb writes: whole or not at all, to a file or to standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import polars as pl
+
+from isthmus import reading
+from isthmus.cli.inputs import Given
+from isthmus.cli.talk import json_text
+from isthmus.files import atomic
+
+__all__ = [
+    "PICTURES",
+    "STDOUT",
+    "check_not_input",
+    "check_rows_out",
+    "write_array",
+    "write_lines",
+    "write_rows",
+    "write_table",
+]
+
+STDOUT = Path("-")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
+PICTURES = (".png", ".svg")
+
+
+def check_not_input(out: Path, *inputs: Path) -> None:
+    """Refuse to write over what is read.
+
+    Raises
+    ------
+    click.UsageError
+        If they are the same file or folder.
+    """
+    for path in inputs:
+        if out != STDOUT and out.exists() and out.samefile(path):
+            raise click.UsageError(f"{out} is what is read; write to another place.", click.get_current_context())
+
+
+def check_rows_out(out: Path, is_table: bool, also: Sequence[str] = ()) -> None:
+    """Refuse a name that rows of this kind cannot be written under.
+
+    Raises
+    ------
+    click.UsageError
+        If so.
+    """
+    kinds = (*TABLES, "-") if is_table else (".npy", "")
+    kind = "-" if out == STDOUT else out.suffix.lower()
+    if kind not in (*kinds, *also):
+        said = f"a table is written as {', '.join(TABLES)} or -" if is_table else "images as .npy or to a folder"
+        extra = f", and drawn as {' or '.join(also)}" if also else ""
+        raise click.UsageError(f"{said}{extra}; got {out}.", click.get_current_context())
+
+
+def write_rows(out: Path, rows: Any, given: Given | None = None) -> None:
+    """Write a table or images; a table with the line or row that each came from."""
+    if isinstance(rows, np.ndarray) and (rows.ndim > 2 or out.suffix.lower() == ".npy"):
+        reading.write(out, rows)
+        return
+    frame = rows if isinstance(rows, pl.DataFrame) else _frame(rows)
+    if given is not None and out.suffix.lower() != ".npy":
+        frame = given.with_places(frame)
+    write_table(out, frame)
+
+
+def write_array(out: Path, codes: np.ndarray, given: Given) -> None:
+    """Write codes: an array alone, an array with its places (.npz), or a table with them."""
+    if out.suffix.lower() == ".npz":
+        with atomic(out) as part, part.open("wb") as opened:
+            np.savez(opened, codes=codes, **{given.where: np.array(given.places())})
+    elif out.suffix.lower() == ".npy":
+        reading.write(out, codes)
+    else:
+        write_table(out, given.with_places(_frame(codes, "z")))
+
+
+def write_table(out: Path, frame: pl.DataFrame) -> None:
+    """Write a table; to standard output as CSV."""
+    if out == STDOUT:
+        click.echo(frame.write_csv(), nl=False)
+    else:
+        reading.write(out, frame)
+
+
+def write_lines(out: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    lines = "".join(json_text(record) + "\n" for record in records)
+    if out == STDOUT:
+        click.echo(lines, nl=False)
+        return
+    with atomic(out) as part:
+        part.write_text(lines, encoding="utf-8")
+
+
+def _frame(array: np.ndarray, prefix: str = "x") -> pl.DataFrame:
+    return pl.DataFrame({f"{prefix}{i}": np.ascontiguousarray(array[:, i]) for i in range(array.shape[1])})

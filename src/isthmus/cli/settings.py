@@ -1,0 +1,189 @@
+"""``--set path=value``: the ``set_params`` paths of the Python API, checked before the fit.
+
+A path begins at what is fitted: the auto-encoder, or with ``--for`` the job, whose
+auto-encoder is ``estimator__...``. There is one name for each thing: what has an option of
+its own (``--modality``, ``--seed``, ``--resume``) cannot be set here.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import click
+from sklearn.base import BaseEstimator
+
+from isthmus import names
+from isthmus.cli.running import wrong_call
+from isthmus.estimator import AutoEncoder
+from isthmus.part import Part
+
+__all__ = ["apply", "read"]
+
+INNER = "estimator__"
+SLOTS = {
+    "encoder": "networks",
+    "decoder": "networks",
+    "bottleneck": "bottlenecks",
+    "corruption": "corruptions",
+    "loss": "losses",
+}
+ELSEWHERE = {
+    "modality": "use --modality",
+    "random_state": "use --seed",
+    "resume": "use --resume",
+    "checkpoint": "it is kept beside the model",
+    "callback": "progress is shown anyway",
+}
+
+
+def read(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``PATH=VALUE`` texts as paths and values: Python literals, else strings.
+
+    Raises
+    ------
+    click.UsageError
+        If a text has no path or no value, or a path is given twice.
+
+    Examples
+    --------
+    >>> read(("bottleneck__size=8", "encoder=mlp_encoder(hidden=(64, 32))"))
+    {'bottleneck__size': 8, 'encoder': 'mlp_encoder(hidden=(64, 32))'}
+    """
+    values: dict[str, Any] = {}
+    for text in settings:
+        path, equals, value = text.partition("=")
+        path = path.strip()
+        if not path or not equals:
+            raise _wrong(f"--set takes PATH=VALUE, such as bottleneck__size=8; got {text!r}.")
+        if path in values:
+            raise _wrong(f"--set {path} is given twice; give it once.")
+        values[path] = _literal(value.strip())
+    return values
+
+
+def apply(model: BaseEstimator, values: dict[str, Any]) -> None:
+    """Set parameters of an auto-encoder, or of a job that holds one.
+
+    Raises
+    ------
+    click.UsageError
+        If there is no such parameter (the line names those there are), or the value is of
+        another type than it takes.
+    """
+    # Whole parts first: the paths into them are looked up in what was just set.
+    for path in sorted(values, key=lambda path: path.removeprefix(INNER).count("__")):
+        _set(model, path, values[path])
+
+
+def _set(model: BaseEstimator, path: str, value: Any) -> None:
+    owner: Any = model
+    *way, last = path.split("__")
+    gone = ""
+    for name in way:
+        _check_name(owner, name, gone, path)
+        gone += f"{name}__"
+        owner = _enter(owner, name, gone)
+    _check_name(owner, last, gone, path)
+    if (
+        last in ELSEWHERE
+        and isinstance(owner, AutoEncoder)
+        or (owner is model and last in ("random_state", "estimator"))
+    ):
+        hint = ELSEWHERE.get(last, f"set its parameters: --set {INNER}max_epochs=50")
+        raise _wrong(f"--set {path} has no effect here: {hint}.")
+    with wrong_call():
+        value = _as_parts(last, value) if isinstance(owner, AutoEncoder) else value
+    _check_type(owner, last, value, path)
+    owner.set_params(**{last: value})
+
+
+def _enter(owner: Any, name: str, gone: str) -> Any:
+    inner = getattr(owner, name)
+    if isinstance(inner, str) and name in SLOTS:
+        inner = names.parse(inner, SLOTS[name])
+        owner.set_params(**{name: inner})
+    if not hasattr(inner, "set_params"):
+        able = ", ".join(sorted(names.slots()[SLOTS[name]])) if name in SLOTS else "a part"
+        raise _wrong(
+            f"{gone[:-2]} is not chosen yet, so it has no parameters. Name it first: --set {gone[:-2]}=... ({able})."
+        )
+    return inner
+
+
+def _check_name(owner: Any, name: str, gone: str, path: str) -> None:
+    known = list(owner.get_params(deep=False))
+    if name in known:
+        return
+    if isinstance(owner, AutoEncoder):
+        known = [one for one in known if one not in ELSEWHERE]
+    hint = ""
+    if not gone and "estimator" in known and name in AutoEncoder().get_params(deep=False):
+        hint = f" For the job's auto-encoder write --set {INNER}{path}=..."
+    said = ", ".join(gone + one for one in known) or "no parameters"
+    raise _wrong(f"no parameter {path!r}; {type(owner).__name__} has: {said}.{hint}")
+
+
+def _as_parts(name: str, value: Any) -> Any:
+    if name in SLOTS and isinstance(value, str):
+        return names.parse(value, SLOTS[name])
+    if name == "penalties":
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple):
+            raise ValueError(f"penalties takes a part or a tuple of parts, got {value!r}.")
+        return tuple(names.parse(str(one), "penalties") for one in listed)
+    return value
+
+
+def _check_type(owner: Any, name: str, value: Any, path: str) -> None:
+    entry = names.schema(type(owner))["properties"][name]
+    if not _fits(value, entry):
+        raise _wrong(f"{path} takes {' or '.join(_kinds(entry))}, got {value!r}.")
+
+
+def _fits(value: Any, entry: dict[str, Any]) -> bool:
+    if "anyOf" in entry:
+        return any(_fits(value, one) for one in entry["anyOf"])
+    if "enum" in entry:
+        return value in entry["enum"]
+    kinds = entry.get("type")
+    if kinds is None or isinstance(value, Part):
+        return True
+    return any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind in ("integer", "number") and isinstance(value, bool):
+        return False
+    python = {
+        "boolean": bool,
+        "integer": int,
+        "number": (int, float),
+        "string": str,
+        "null": type(None),
+        "array": (list, tuple),
+        "object": dict,
+    }
+    return isinstance(value, python[kind])
+
+
+def _kinds(entry: dict[str, Any]) -> list[str]:
+    if "anyOf" in entry:
+        return [kind for one in entry["anyOf"] for kind in _kinds(one)]
+    if "enum" in entry:
+        return [repr(one) for one in entry["enum"]]
+    said = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "True or False"}
+    said |= {"null": "None", "array": "a tuple", "object": "a dict"}
+    kinds = entry.get("type", "any value")
+    return [said.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
+def _wrong(message: str) -> click.UsageError:
+    return click.UsageError(message, click.get_current_context(silent=True))
