@@ -36,7 +36,10 @@ class Rows(Protocol):
     A reader that has nothing in memory yet (a folder of images) loads them in ``take``.
     """
 
-    set_aside: Sequence[SetAside]
+    @property
+    def set_aside(self) -> Sequence[SetAside]:
+        """What the reader did not use."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -47,10 +50,19 @@ class Rows(Protocol):
 
 @dataclass
 class ArrayRows:
-    """Rows of a numeric array: ``(n, c)`` for a table, ``(n, h, w[, c])`` for images."""
+    """Rows of a numeric array: ``(n, c)`` for a table, ``(n, h, w[, c])`` for images.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        The rows.
+    lines : numpy.ndarray, optional
+        For rows read from a file that has others too, the position of each; the first is 0.
+    """
 
     array: np.ndarray
     set_aside: list[SetAside] = field(default_factory=list)
+    lines: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.array)
@@ -71,13 +83,17 @@ class FrameRows:
     container : {'polars', 'pandas', 'numpy'}
         What the caller gave, and wants back.
     lines : numpy.ndarray, optional
-        For rows read from a file, the line each began on.
+        For rows read from a file: of text the line each began on, the first being 1, else
+        the row's position, the first being 0.
+    origin : dict of str to dict, optional
+        For pandas: each column's label and dtype, by its name here.
     """
 
     frame: pl.DataFrame
     container: str = "polars"
     set_aside: list[SetAside] = field(default_factory=list)
     lines: np.ndarray | None = None
+    origin: dict[str, dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -107,7 +123,7 @@ def as_rows(X: Any) -> Rows:
     if isinstance(X, pl.DataFrame):
         return FrameRows(_not_empty(X))
     if _is_pandas(X):
-        return FrameRows(_not_empty(_from_pandas(X)), "pandas")
+        return FrameRows(_not_empty(_from_pandas(X)), "pandas", origin=_origin(X))
     array = check_array(X, dtype=None, ensure_all_finite=False, allow_nd=True)
     if array.dtype.kind not in "OUS":
         return ArrayRows(array)
@@ -134,51 +150,60 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
     return pl.DataFrame([_series(name, frame.iloc[:, i]) for i, name in enumerate(names)])
 
 
+def _origin(frame: Any) -> dict[str, dict[str, Any]]:
+    """Return labels (those that a JSON file can hold) and types of a pandas frame's columns."""
+    return {
+        str(label): {"label": label if isinstance(label, int | str) else str(label), "dtype": str(dtype)}
+        for label, dtype in zip(frame.columns.tolist(), frame.dtypes, strict=True)
+    }
+
+
 def _series(name: str, column: Any) -> pl.Series:
     kind = getattr(column.dtype, "kind", "O")
     if kind == "M":
         values = column.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(column.dt, "tz", None) else column
         return pl.Series(name, values.to_numpy().astype("datetime64[us]"))
-    missing = column.isna().to_numpy()
-    if kind in "iufb" and isinstance(column.dtype, np.dtype):
-        return pl.Series(name, column.to_numpy())
     if kind == "c":
         raise ValueError(f"Complex data not supported, got it in column {name!r}.")
-    values = [None if gone else value for value, gone in zip(column.tolist(), missing, strict=True)]
-    if kind in "iufb":  # pandas' nullable numbers
-        return pl.Series(name, values)
-    return pl.Series(name, _plain_values(values, name))
+    if kind in "iufb" and isinstance(column.dtype, np.dtype):
+        return pl.Series(name, column.to_numpy())
+    values = [None if gone else value for value, gone in zip(column.tolist(), column.isna().to_numpy(), strict=True)]
+    return _from_values(values, name)
 
 
 def _from_objects(array: np.ndarray) -> Rows:
     if array.ndim != 2:
         raise ValueError(f"an array of {array.ndim} dimensions must hold numbers, got {array.dtype}.")
-    columns = [_plain_values(array[:, i].tolist(), f"x{i}") for i in range(array.shape[1])]
-    if all(value is None or isinstance(value, int | float) for column in columns for value in column):
-        return ArrayRows(
-            np.array([[np.nan if v is None else v for v in row] for row in zip(*columns, strict=True)], float)
-        )
-    return FrameRows(pl.DataFrame({f"x{i}": _one_type(column) for i, column in enumerate(columns)}), "numpy")
+    frame = pl.DataFrame([_from_values(array[:, i].tolist(), f"x{i}") for i in range(array.shape[1])])
+    if all(dtype.is_numeric() or dtype in (pl.Boolean, pl.Null) for dtype in frame.dtypes):
+        return ArrayRows(frame.cast(pl.Float64).fill_null(np.nan).to_numpy())
+    return FrameRows(frame, "numpy")
 
 
-def _one_type(column: list[Any]) -> list[Any]:
-    if any(isinstance(value, str) for value in column):
-        return [None if value is None else str(value) for value in column]
-    return column
+def _from_values(values: list[Any], name: str) -> pl.Series:
+    """Return Python values as a column of one type: that of all, floating-point, or text."""
+    values = [_plain_value(value, name) for value in values]
+    types = {type(value) for value in values if value is not None}
+    mixed = len(types) > 1 and types <= {bool, int, float}
+    huge = types == {int} and not all(value is None or -(2**63) <= value < 2**63 for value in values)
+    if mixed or huge:
+        values = [None if value is None else float(value) for value in values]
+    elif len(types) > 1:
+        values = [None if value is None else str(value) for value in values]
+    return pl.Series(name, values)
 
 
-def _plain_values(values: list[Any], name: str) -> list[Any]:
-    plain = []
-    for value in values:
-        if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-            value = value.item()
-        if isinstance(value, bytes):
-            value = value.decode(errors="replace")
-        if isinstance(value, float) and np.isnan(value):
-            value = None
-        if value is not None and not isinstance(value, bool | int | float | str) and not hasattr(value, "isoformat"):
-            raise TypeError(
-                f"the argument must be a string or a number in every cell, got {type(value).__name__} in column {name!r}."
-            )
-        plain.append(value)
-    return plain
+def _plain_value(value: Any, name: str) -> Any:
+    """Return a cell as a plain Python value, None where it is missing."""
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str) or hasattr(value, "isoformat"):
+        return value
+    raise TypeError(
+        "the argument must be a string or a number in every cell, "
+        f"got {type(value).__name__} in column {name!r}; convert it, or leave the column out."
+    )

@@ -8,12 +8,26 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["KINDS", "decode", "encode", "infer", "learn", "unfit_cells"]
+__all__ = [
+    "KINDS",
+    "LIMIT",
+    "NUMERIC",
+    "decode",
+    "decode_numbers",
+    "encode",
+    "encode_numbers",
+    "infer",
+    "learn",
+    "learn_numbers",
+]
 
 KINDS = ("number", "integer", "boolean", "category", "date", "datetime", "ignore")
 MAX_CATEGORIES = 1_000
 # Standardised values are held within this: the square of a wilder one overflows float32.
 LIMIT = 1e6
+INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+NUMERIC: dict[str, Any] = {str(t): t for t in (*INTEGERS, pl.Float32, pl.Float64, pl.Boolean)}
+WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 
 
 def infer(series: pl.Series) -> str:
@@ -60,17 +74,16 @@ def learn(series: pl.Series, kind: str, heavy_tails: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": series.name, "kind": kind, "dtype": str(series.dtype)}
     facts["missing"] = int(_missing(series).sum())
     if kind == "category":
-        counts = (
-            series.drop_nulls()
-            .cast(pl.String)
-            .value_counts(sort=True)
-            .sort(["count", series.name], descending=[True, False])
-        )
-        facts["values"] = counts[series.name].head(MAX_CATEGORIES).to_list()
+        counts = _words(series, facts).alias("value").drop_nulls().value_counts()
+        counts = counts.sort(["count", "value"], descending=[True, False])
+        facts["values"] = counts["value"].head(MAX_CATEGORIES).to_list()
+        if isinstance(series.dtype, pl.Enum):
+            facts["levels"] = series.dtype.categories.to_list()
         return facts
-    values = _numbers(series, kind)
+    if isinstance(series.dtype, pl.Datetime):
+        facts |= {"unit": series.dtype.time_unit, "zone": series.dtype.time_zone}
+    values = _checked(series, kind)
     values = values[~np.isnan(values)]
-    _refuse_infinite(values, series.name)
     if kind == "boolean":
         return facts | {"share": float(values.mean()) if len(values) else 0.5}
     return facts | learn_numbers(values, heavy_tails)
@@ -91,9 +104,9 @@ def learn_numbers(values: np.ndarray, heavy_tails: str) -> dict[str, Any]:
             or (heavy_tails == "auto" and _is_heavy(values, center, scale))
         ):
             squash = _squash(values)
-            bent = np.arcsinh((values - squash[0]) / squash[1])
-            center, scale = float(bent.mean()), float(bent.std())
-    if scale <= 1e-12 * max(abs(low), abs(high)) or low == high:
+            values = _bend(values, *squash)
+            center, scale = float(values.mean()), float(values.std())
+    if low == high or scale <= 1e-12 * max(abs(float(values.min())), abs(float(values.max()))):
         # A constant column: were its rounding noise the unit, any change would be a giant.
         scale = abs(center) or 1.0
     return {"low": low, "high": high, "squash": squash, "center": center, "scale": scale}
@@ -103,6 +116,10 @@ def _is_heavy(values: np.ndarray, center: float, scale: float) -> bool:
     if len(values) < 100 or scale == 0:
         return False
     return float(np.mean(((values - center) / scale) ** 4)) > 30
+
+
+def _bend(values: np.ndarray, middle: float, unit: float) -> np.ndarray:
+    return np.arcsinh((values - middle) / unit)
 
 
 def _squash(values: np.ndarray) -> tuple[float, float]:
@@ -116,111 +133,139 @@ def _squash(values: np.ndarray) -> tuple[float, float]:
     return middle, unit if math.isfinite(unit) else 1e300
 
 
-def encode(series: pl.Series, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def encode(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return a column's cells as float64 and where they are missing.
 
     A number is in standard deviations from its mean, a category is the rank of its value
     plus one, a category not seen while fitting is 0.
 
+    Parameters
+    ----------
+    series : polars.Series
+        The column's cells.
+    facts : dict
+        Of the column, from :func:`learn`.
+    begin : int, default=0
+        The first cell's row, for the messages.
+
     Raises
     ------
     ValueError
-        If a number is infinite or a cell does not fit the column's type.
+        If a number is infinite or a cell is none of the column's kind.
     """
     kind = facts["kind"]
     missing = _missing(series)
     if kind == "category":
-        text = series.cast(pl.String)
         values = facts["values"]
-        index = (
-            text.replace_strict(values, list(range(1, len(values) + 1)), default=0, return_dtype=pl.Int64)
-            if values
-            else None
-        )
-        cells = np.zeros(len(series)) if index is None else index.fill_null(0).to_numpy().astype(np.float64)
-        return cells, missing
-    bad = unfit_cells(series, facts)
-    if bad.any():
-        first = int(bad.argmax())
-        raise ValueError(
-            f"column {facts['name']!r} holds {kind}s, got {series[first]!r} in row {first} "
-            f"({int(bad.sum())} such cells). Correct them, or leave them empty to have them read as missing."
-        )
-    values = _numbers(series, kind)
-    _refuse_infinite(values, facts["name"])
+        if not values:
+            return np.zeros(len(series)), missing
+        ranks = list(range(1, len(values) + 1))
+        index = _words(series, facts).replace_strict(values, ranks, default=0, return_dtype=pl.Int64)
+        return index.fill_null(0).to_numpy().astype(np.float64), missing
+    values = _checked(series, kind, begin)
     values = np.nan_to_num(values, nan=0.0) if kind == "boolean" else encode_numbers(values, facts)
     return values, missing
 
 
 def encode_numbers(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
     """Return numbers in standard deviations from the mean, 0 where they are NaN."""
-    if facts["squash"]:
-        values = np.arcsinh((values - facts["squash"][0]) / facts["squash"][1])
     with np.errstate(over="ignore"):
+        if facts["squash"]:
+            values = _bend(values, *facts["squash"])
         scaled = (values - facts["center"]) / facts["scale"]
     return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
 
 
 def decode_numbers(cells: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
     """Return cells in standard deviations as numbers in the column's own unit."""
-    values = cells * facts["scale"] + facts["center"]
-    if facts["squash"]:
-        # Beyond this sinh overflows; no float64 column reaches it.
-        values = np.sinh(np.clip(values, -700, 700)) * facts["squash"][1] + facts["squash"][0]
-    return values
+    most = np.finfo(np.float64).max
+    with np.errstate(over="ignore"):
+        values = cells * facts["scale"] + facts["center"]
+        if facts["squash"]:
+            middle, unit = facts["squash"]
+            values = np.sinh(values) * unit + middle
+    return np.clip(values, -most, most)
 
 
 def decode(cells: np.ndarray, facts: dict[str, Any]) -> pl.Series:
     """Return cells as a column of the original type."""
     kind, name = facts["kind"], facts["name"]
+    wanted = NUMERIC.get(facts["dtype"])
     if kind == "category":
-        values = facts["values"]
-        if not values:
-            return pl.Series(name, [None] * len(cells), dtype=pl.String)
-        return pl.Series(name, values, dtype=pl.String)[(cells.astype(np.int64) - 1).clip(0, len(values) - 1)]
+        values = pl.Series(name, facts["values"] or [None], dtype=pl.String)
+        chosen = values[(cells.astype(np.int64) - 1).clip(0, len(values) - 1)]
+        if facts["dtype"] == "Categorical" or "levels" in facts:
+            return chosen.cast(pl.Enum(facts["levels"]) if "levels" in facts else pl.Categorical)
+        return chosen == "true" if wanted == pl.Boolean else chosen.cast(wanted or pl.String)
     if kind == "boolean":
-        truth = pl.Series(name, cells >= 0.5)
-        return truth if facts["dtype"] == "Boolean" else truth.cast(_dtype(facts["dtype"]) or pl.Int64)
-    values = decode_numbers(cells, facts)
+        return pl.Series(name, cells >= 0.5).cast(wanted or pl.Boolean)
+    numbers = decode_numbers(cells, facts)
     if kind == "number":
-        return pl.Series(name, values).cast(pl.Float32 if facts["dtype"] == "Float32" else pl.Float64)
-    whole = pl.Series(name, np.rint(values.clip(facts["low"], facts["high"]))).cast(pl.Int64)
-    if kind == "date":
-        return whole.cast(pl.Date)
-    if kind == "datetime":
-        return whole.cast(pl.Datetime("us"))
-    return whole.cast(_dtype(facts["dtype"]) or pl.Int64)
+        return pl.Series(name, numbers).cast(pl.Float32 if wanted == pl.Float32 else pl.Float64)
+    whole = np.rint(numbers.clip(facts["low"], facts["high"]))
+    if kind == "integer":
+        return _integers(name, whole, wanted if wanted in INTEGERS else pl.Int64)
+    dates = _integers(name, whole, pl.Int64)
+    if kind == "date" and facts.get("unit") is None:
+        return dates.cast(pl.Date)
+    moments = dates.cast(pl.Date) if kind == "date" else dates.cast(pl.Datetime("us"))
+    moments = moments.cast(pl.Datetime(facts.get("unit") or "us"))
+    zone = facts.get("zone")
+    return moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else moments
 
 
-def unfit_cells(series: pl.Series, facts: dict[str, Any]) -> np.ndarray:
-    """Return where a cell is not missing and yet no value of the column's type."""
-    dated = facts["kind"] in ("date", "datetime")
-    if facts["kind"] == "category" or not (dated or series.dtype == pl.String):
-        return np.zeros(len(series), bool)
-    return np.isnan(_numbers(series, facts["kind"])) & ~_missing(series)
+def _integers(name: str, whole: np.ndarray, dtype: Any) -> pl.Series:
+    """Return whole numbers as integers; float64 has none of the greatest 64-bit ones."""
+    most = float(pl.select(dtype.max()).item())
+    most = most if most < 2**53 else float(np.nextafter(most, 0))
+    return pl.Series(name, np.minimum(whole, most)).cast(dtype)
 
 
-_INTEGERS = {str(t): t for t in (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)}
+def _words(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
+    """Return categories as text; a column of integers stays one when gaps made it floating-point."""
+    wanted = NUMERIC.get(facts["dtype"])
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        if wanted in INTEGERS and (series.drop_nulls() % 1 == 0).all():
+            series = series.cast(pl.Int64, strict=False)
+    return series.cast(pl.String)
 
 
-def _dtype(name: str):
-    return _INTEGERS.get(name)
+def _checked(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
+    """Return cells as float64, NaN where missing; refuse those of another type and infinity."""
+    values = _numbers(series, kind)
+    bad = np.isnan(values) & ~_missing(series)
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(
+            f"column {series.name!r} holds {kind}s, got {series[first]!r:.60} in row {begin + first} "
+            f"({int(bad.sum())} such cells). Correct them, or leave them empty to have them read as missing."
+        )
+    if np.isinf(values).any():
+        row = begin + int(np.isinf(values).argmax())
+        raise ValueError(
+            f"column {series.name!r} has infinity in row {row}; replace it by a number or leave it empty (NaN)."
+        )
+    return values
 
 
 def _numbers(series: pl.Series, kind: str) -> np.ndarray:
     """Return cells as float64, NaN where missing or unfit; dates as days, date-times as microseconds."""
-    if kind in ("date", "datetime"):
-        target = pl.Date if kind == "date" else pl.Datetime("us")
-        if series.dtype == pl.String:
-            parse = series.str.to_date if kind == "date" else series.str.to_datetime
-            series = parse(strict=False)
-        elif series.dtype not in (pl.Date, pl.Datetime, pl.Null):
+    dtype, dated = series.dtype, kind in ("date", "datetime")
+    if dtype.is_nested() or dtype == pl.Object or (dtype not in (pl.String, pl.Null) and dtype.is_temporal() != dated):
+        return np.full(len(series), np.nan)
+    if dated:
+        if dtype == pl.String:
+            series = series.str.to_date(strict=False) if kind == "date" else series.str.to_datetime(strict=False)
+        elif dtype in (pl.Time, pl.Duration):
             return np.full(len(series), np.nan)
-        series = series.cast(target).to_physical()
-    elif series.dtype == pl.String and kind == "boolean":
-        words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
-        lowered = series.str.strip_chars().str.to_lowercase()
-        series = lowered.replace_strict(list(words), list(words.values()), default=None, return_dtype=pl.Float64)
+        series = series.cast(pl.Date if kind == "date" else pl.Datetime("us")).to_physical()
+    elif kind == "boolean":
+        if dtype == pl.String:
+            series = series.str.strip_chars().str.to_lowercase()
+            series = series.replace_strict(list(WORDS), list(WORDS.values()), default=None, return_dtype=pl.Float64)
+        series = series.cast(pl.Float64, strict=False)
+        series = series.zip_with(series.is_in([0.0, 1.0]), pl.Series([None], dtype=pl.Float64))
     return series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
 
 
@@ -229,9 +274,3 @@ def _missing(series: pl.Series) -> np.ndarray:
     if series.dtype.is_float():
         missing = missing | series.is_nan().fill_null(True)
     return missing.to_numpy()
-
-
-def _refuse_infinite(values: np.ndarray, name: str) -> None:
-    if np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise ValueError(f"column {name!r} has infinity in row {row}; replace it by a number or leave it empty (NaN).")

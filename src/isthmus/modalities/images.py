@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,10 @@ from isthmus.rows import Rows
 
 __all__ = ["Images"]
 
-CHUNK = 4_096
+# Bytes of images read at once, of those looked at while fitting, and pixels of each of these.
+CHUNK_BYTES = 2**24
+SAMPLE_BYTES = 2**27
+SAMPLE_PIXELS = 64 * 64
 
 
 class Images(Part):
@@ -43,8 +47,8 @@ class Images(Part):
 
     Notes
     -----
-    Floating-point images are brought to 0..1 by the least and the greatest value seen while
-    fitting, unless they lie within 0 and 1 already.
+    Images that are not ``uint8`` are brought to 0..1 by the least and the greatest value seen
+    while fitting, unless they lie within 0 and 1 already; values beyond are cut to that range.
 
     Examples
     --------
@@ -65,26 +69,39 @@ class Images(Part):
 
     def fit(self, rows: Rows) -> Self:
         """Learn size, channels and range."""
+        self._check_types()
         check_choice("likelihood", self.likelihood, ("gaussian", "bernoulli"))
         check_choice("network", self.network, ("auto", "dense", "convolutional"))
-        first = _pixels(rows.take(slice(0, 1)))
-        channels_named = np.ndim(rows.take(slice(0, 1))) == 4
-        low, high = (0.0, 255.0) if first.dtype == np.uint8 else self._range(rows)
+        given = rows.take(slice(0, 1))
+        first = _pixels(given)
+        low, high = (0.0, 255.0) if first.dtype == np.uint8 else self._range(rows, first.nbytes)
         shape = [int(side) for side in first.shape[1:]]
-        facts = {"shape": shape, "dtype": str(first.dtype), "low": low, "high": high, "channels_named": channels_named}
+        facts = {
+            "shape": shape,
+            "dtype": str(first.dtype),
+            "low": low,
+            "high": high,
+            "channels_named": np.ndim(given) == 4,
+        }
         self.build(**facts, rank=1)
-        index = np.unique(np.linspace(0, len(rows) - 1, min(2_048, len(rows))).astype(np.int64))
-        sample = self.expand(Batch(self._tensor(rows.take(index), torch.float32)))
-        self.build(**facts, rank=_rank(sample.x))
+        most = min(2_048, max(64, SAMPLE_BYTES // first.nbytes), len(rows))
+        index = np.unique(np.linspace(0, len(rows) - 1, most).astype(np.int64))
+        # Components that hold most of the variance are smooth: some of the pixels tell how many.
+        stride = math.ceil(math.sqrt(shape[0] * shape[1] / SAMPLE_PIXELS))
+        sample = self._stored(rows.take(index))[:, ::stride, ::stride]
+        self.build(**facts, rank=_rank(self.expand(Batch(torch.from_numpy(sample.copy()))).x))
         return self
 
     def setup(self, shape, dtype, low, high, channels_named, rank) -> None:
+        """Take what was learned of the images."""
         self.shape = tuple(shape)
         self.dtype = dtype
         self.low = low
         self.high = high
         self.channels_named = channels_named
         self.rank = rank
+        # A tensor, so that uint8 pixels become numbers of the model's type and where it is.
+        self.register_buffer("greatest", torch.tensor(255.0), persistent=False)
 
     def example(self) -> dict[str, Any]:
         """Return the facts of an example, which the other parts are built from."""
@@ -98,21 +115,30 @@ class Images(Part):
         """Return stored ``uint8`` pixels as values between 0 and 1; others pass."""
         if stored.x.dtype != torch.uint8:
             return stored
-        return stored.with_x(stored.x.to(torch.get_default_dtype()) / 255)
+        return stored.with_x(stored.x / self.greatest)
 
     def to_batch(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Batch:
         """Return images as a batch ``(b, h, w, c)``, ``uint8`` where they were."""
-        pieces = [
-            self._tensor(rows.take(slice(i, min(i + CHUNK, len(rows)))), dtype) for i in range(0, len(rows), CHUNK)
-        ]
-        return Batch(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
+        x = torch.empty(0)
+        step = self._step()
+        for begin in range(0, len(rows), step):
+            piece = slice(begin, min(begin + step, len(rows)))
+            stored = self._stored(rows.take(piece))
+            if begin == 0:
+                x = torch.empty(len(rows), *self.shape, dtype=torch.uint8 if stored.dtype == np.uint8 else dtype)
+            # Through numpy: torch warns of arrays that are read-only, as mapped files are.
+            x.numpy()[piece] = stored
+        return Batch(x)
 
     def to_rows(self, x: Tensor) -> np.ndarray:
         """Return values between 0 and 1 as images of the shape and type that was fitted."""
-        images = x.detach().cpu().double().clamp(0, 1).numpy() * (self.high - self.low) + self.low
-        if not self.channels_named:
-            images = rearrange(images, "b h w 1 -> b h w")
-        return np.rint(images).astype(np.uint8) if self.dtype == "uint8" else images.astype(self.dtype)
+        images = np.empty(x.shape, self.dtype)
+        step = self._step()
+        for begin in range(0, len(x), step):
+            piece = x[begin : begin + step].detach().cpu().double().clamp(0, 1).numpy()
+            piece = piece * (self.high - self.low) + self.low
+            images[begin : begin + step] = piece if images.dtype.kind == "f" else np.rint(piece)
+        return images if self.channels_named else rearrange(images, "b h w 1 -> b h w")
 
     def encoder(self) -> Part:
         """Return the encoder for images of this size."""
@@ -129,23 +155,43 @@ class Images(Part):
     def _is_dense(self) -> bool:
         return self.network == "dense" or (self.network == "auto" and self.shape[0] * self.shape[1] <= 1024)
 
-    def _range(self, rows: Rows) -> tuple[float, float]:
-        low, high = np.inf, -np.inf
-        for begin in range(0, len(rows), CHUNK):
-            pixels = _pixels(rows.take(slice(begin, begin + CHUNK)))
-            low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
-        return (0.0, 1.0) if 0 <= low and high <= 1 else (low, high if high > low else low + 1)
+    def _step(self) -> int:
+        """Return how many images to hold at once as float64."""
+        return max(1, CHUNK_BYTES // (8 * math.prod(self.shape)))
 
-    def _tensor(self, given: np.ndarray, dtype: torch.dtype) -> Tensor:
+    def _range(self, rows: Rows, nbytes: int) -> tuple[float, float]:
+        low, high = np.inf, -np.inf
+        step = max(1, CHUNK_BYTES // nbytes)
+        for begin in range(0, len(rows), step):
+            pixels = _pixels(rows.take(slice(begin, min(begin + step, len(rows)))))
+            low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high if high > low else low + 1)
+
+    def _stored(self, given: Any) -> np.ndarray:
+        """Return images as a batch stores them: ``uint8``, or float64 between 0 and 1."""
         pixels = _pixels(given)
         if pixels.shape[1:] != self.shape:
             raise ValueError(
                 f"images of {_size(pixels.shape[1:])} were given to a model of {_size(self.shape)} images; resize them."
             )
-        if pixels.dtype == np.uint8 and self.dtype == "uint8":
-            return torch.from_numpy(np.array(pixels))
+        self._check_scale(pixels)
+        if self.dtype == "uint8" and pixels.dtype == np.uint8:
+            return pixels
         scaled = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
-        return torch.from_numpy(scaled.clip(0, 1)).to(dtype)
+        return scaled.clip(0, 1)
+
+    def _check_scale(self, pixels: np.ndarray) -> None:
+        """Raise ValueError where 0..1 meets 0..255: all would be black, or white."""
+        if self.dtype == "uint8" and pixels.dtype.kind == "f" and pixels.max() <= 1 and (pixels % 1).any():
+            raise ValueError(
+                f"images of {pixels.dtype} up to {pixels.max():.3g} were given to a model of uint8 images "
+                "from 0 to 255; multiply them by 255."
+            )
+        if self.dtype != "uint8" and pixels.dtype == np.uint8 and self.high <= 1 < pixels.max():
+            raise ValueError(
+                f"uint8 images up to {pixels.max()} were given to a model of {self.dtype} images from "
+                f"{self.low:.3g} to {self.high:.3g}; divide them by 255."
+            )
 
 
 def _pixels(given: Any) -> np.ndarray:

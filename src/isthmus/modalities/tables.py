@@ -15,21 +15,23 @@ from isthmus.layers import check_choice, principal_components
 from isthmus.losses import CellLikelihood, GaussianLikelihood
 from isthmus.modalities.columns import (
     KINDS,
+    LIMIT,
+    NUMERIC,
     decode,
     decode_numbers,
     encode,
-    encode_numbers,
     infer,
     learn,
     learn_numbers,
 )
 from isthmus.networks import MLPDecoder, MLPEncoder
 from isthmus.part import Part
-from isthmus.rows import ArrayRows, FrameRows, Rows
+from isthmus.rows import FrameRows, Rows
 
 __all__ = ["Tables"]
 
-CHUNK = 65_536
+# Cells encoded at once: their float64 copies stay in the processor's cache.
+CHUNK_CELLS = 2**18
 SAMPLE = 4_096
 
 
@@ -39,7 +41,8 @@ class Tables(Part):
     Numbers are standardised (heavy tails pass through asinh first), booleans are 0 or 1,
     text is a category with a learned embedding, dates are numbers. Missing cells are masked
     out of input and loss. Integer columns that hold only 0 and 1 are booleans. Text columns
-    in which nearly every row has a value of its own are identifiers and left out.
+    in which nearly every row has a value of its own are identifiers and left out. Rows come
+    back as they were given: polars, pandas or numpy, in the columns' own types.
 
     Parameters
     ----------
@@ -86,15 +89,18 @@ class Tables(Part):
 
     def fit(self, rows: Rows) -> Self:
         """Learn the columns' types, ranges, vocabularies and scales."""
+        self._check_types()
         check_choice("heavy_tails", self.heavy_tails, ("auto", "keep", "squash"))
         types = dict(self.types or {})
         for name, kind in types.items():
             check_choice(f"the type of column {name!r}", kind, KINDS)
         given = rows.take(slice(None))
-        if isinstance(given, np.ndarray) and not types and _is_plain(given):
-            columns, ignored = self._learn_array(given), []
+        if isinstance(given, np.ndarray) and not types and _is_plain(given) and given.dtype.kind == "f":
+            columns, ignored = self._learn_array(given), list[str]()
         else:
             columns, ignored = self._learn_frame(_to_frame(given), types)
+        if isinstance(rows, FrameRows) and rows.origin:
+            columns = [column | {"origin": rows.origin[column["name"]]} for column in columns]
         if not columns:
             raise ValueError(f"no column is left to learn from; left out: {', '.join(ignored)}. Name types for them.")
         container = rows.container if isinstance(rows, FrameRows) else "numpy"
@@ -105,6 +111,7 @@ class Tables(Part):
         return self
 
     def setup(self, columns, ignored, container, rank) -> None:
+        """Take what was learned of the columns."""
         self.columns = columns
         self.ignored = ignored
         self.container = container
@@ -115,7 +122,12 @@ class Tables(Part):
             len(column["values"]) + 1 if column["kind"] == "category" else int(column["kind"] == "boolean")
             for column in columns
         ]
-        self._is_plain = all(column["kind"] == "number" and not column["squash"] for column in columns)
+        self._is_plain = all(column["kind"] in ("number", "integer") for column in columns)
+        if self._is_plain:
+            self._centers = np.array([column["center"] for column in columns])
+            self._scales = np.array([column["scale"] for column in columns])
+            self._bent = [i for i, column in enumerate(columns) if column["squash"]]
+            self._bends = np.array([columns[i]["squash"] for i in self._bent]).reshape(-1, 2).T
 
     def example(self) -> dict[str, Any]:
         """Return the facts of an example, which the other parts are built from."""
@@ -138,11 +150,12 @@ class Tables(Part):
         n = len(rows)
         x = torch.empty(n, len(self.columns), dtype=dtype)
         mask: Tensor | None = None
-        for begin in range(0, n, CHUNK):
-            piece = slice(begin, min(begin + CHUNK, n))
-            cells, missing = self._encode(rows.take(piece))
+        step = max(1, CHUNK_CELLS // len(self.columns))
+        for begin in range(0, n, step):
+            piece = slice(begin, min(begin + step, n))
+            cells, missing = self._encode(rows.take(piece), begin)
             x[piece] = torch.from_numpy(cells)
-            if missing.any():
+            if missing is not None:
                 mask = torch.ones(n, len(self.columns), dtype=torch.bool) if mask is None else mask
                 mask[piece] = torch.from_numpy(~missing)
         return Batch(x, mask)
@@ -150,23 +163,16 @@ class Tables(Part):
     def to_rows(self, x: Tensor) -> Any:
         """Return cells ``(b, c)`` as a table of the kind, columns and types that was fitted."""
         cells = x.detach().cpu().double().numpy()
-        if self.container == "numpy" and all(
-            column["kind"] in ("number", "integer", "boolean") for column in self.columns
-        ):
-            return np.stack([_decode_plain(cells[:, i], column) for i, column in enumerate(self.columns)], 1)
+        if self.container == "numpy" and all(column["kind"] in PLAIN for column in self.columns):
+            table = np.stack([_decode_plain(cells[:, i], column) for i, column in enumerate(self.columns)], 1)
+            dtypes = {column["dtype"] for column in self.columns}
+            return table.astype(NUMPY.get(dtypes.pop(), np.float64) if len(dtypes) == 1 else np.float64, copy=False)
         frame = pl.DataFrame([decode(cells[:, i], column) for i, column in enumerate(self.columns)])
         if self.container == "polars":
             return frame
         if self.container == "numpy":
             return frame.to_numpy().astype(object)
-        import pandas  # only where the caller's own data was a pandas frame
-
-        return pandas.DataFrame(
-            {
-                name: frame[name].to_list() if frame[name].dtype == pl.String else frame[name].to_numpy()
-                for name in frame.columns
-            }
-        )
+        return _to_pandas(frame, [column.get("origin") for column in self.columns])
 
     def encoder(self) -> Part:
         """Return the encoder for tables."""
@@ -182,14 +188,13 @@ class Tables(Part):
 
     def _learn_array(self, array: np.ndarray) -> list[dict[str, Any]]:
         columns = []
+        dtype = "Float32" if array.dtype == np.float32 else "Float64"
         for i in range(array.shape[1]):
             values = array[:, i]
             missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(0, bool)
             _check_finite(values, f"x{i}")
             facts = learn_numbers(values[~missing] if missing.any() else values, self.heavy_tails)
-            columns.append(
-                {"name": f"x{i}", "kind": "number", "dtype": "Float64", "missing": int(missing.sum())} | facts
-            )
+            columns.append({"name": f"x{i}", "kind": "number", "dtype": dtype, "missing": int(missing.sum())} | facts)
         return columns
 
     def _learn_frame(self, frame: pl.DataFrame, types: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -221,26 +226,33 @@ class Tables(Part):
         rank = int((share < 0.95).sum()) + 1
         return max(1, min(rank, 32, max(1, len(self.columns) - 1)))
 
-    def _encode(self, given: np.ndarray | pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        if isinstance(given, np.ndarray) and self._is_plain and _is_plain(given):
+    def _encode(self, given: np.ndarray | pl.DataFrame, begin: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return cells and where they are missing (None: nowhere) of rows from this position on."""
+        if isinstance(given, np.ndarray) and self._is_plain and _is_plain(given) and not self.ignored:
             self._check_width(given.shape[1])
-            return self._encode_array(given)
+            return self._encode_array(given, begin)
         frame = self._arrange(given)
-        encoded = [encode(frame[column["name"]], column) for column in self.columns]
-        return np.stack([cells for cells, _ in encoded], 1), np.stack([missing for _, missing in encoded], 1)
+        encoded = [encode(frame[column["name"]], column, begin) for column in self.columns]
+        missing = np.stack([missing for _, missing in encoded], 1)
+        return np.stack([cells for cells, _ in encoded], 1), missing if missing.any() else None
 
-    def _encode_array(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Encode plain numbers, all columns at once."""
-        centers = np.array([column["center"] for column in self.columns])
-        scales = np.array([column["scale"] for column in self.columns])
-        missing = np.isnan(array)
-        cells = encode_numbers(
-            array.astype(np.float64, copy=False), {"squash": None, "center": centers, "scale": scales}
-        )
-        if not np.isfinite(array).all():
+    def _encode_array(self, array: np.ndarray, begin: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Encode plain numbers, all columns at once; the same as ``encode`` of each."""
+        cells = np.array(array, dtype=np.float64)
+        missing = None
+        if array.dtype.kind == "f" and not np.isfinite(cells).all():
             for i, name in enumerate(self.names):
-                _check_finite(array[:, i], name)
-        return cells, missing
+                _check_finite(array[:, i], name, begin)
+            missing = np.isnan(cells)
+        with np.errstate(over="ignore"):
+            if self._bent:
+                middles, units = self._bends
+                cells[:, self._bent] = np.arcsinh((cells[:, self._bent] - middles) / units)
+            cells -= self._centers
+            cells /= self._scales
+        if missing is not None:
+            cells[missing] = 0.0
+        return np.clip(cells, -LIMIT, LIMIT, out=cells), missing
 
     def _arrange(self, given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
         """Return our columns, in our order; names decide, or for nameless data the position."""
@@ -276,6 +288,10 @@ class _Sample:
         return self._rows.take(self._index[index])
 
 
+PLAIN = ("number", "integer", "boolean")
+NUMPY = {name: np.dtype(name.lower().replace("boolean", "bool")) for name in NUMERIC}
+
+
 def _is_plain(array: np.ndarray) -> bool:
     return array.ndim == 2 and array.dtype.kind in "fiub"
 
@@ -291,16 +307,30 @@ def _to_frame(given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
 
 
 def _decode_plain(cells: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
-    return (
-        decode_numbers(cells, facts)
-        if facts["kind"] == "number"
-        else decode(cells, facts).to_numpy().astype(np.float64)
-    )
+    return decode_numbers(cells, facts) if facts["kind"] == "number" else decode(cells, facts).to_numpy()
 
 
-def _check_finite(values: np.ndarray, name: str) -> None:
+def _to_pandas(frame: pl.DataFrame, origins: list[dict[str, Any] | None]) -> Any:
+    """Return a pandas frame with the labels and types that the fitted one had."""
+    import pandas  # only where the caller's own data was a pandas frame
+
+    columns = []
+    for series, origin in zip(frame, origins, strict=True):
+        plain = series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Datetime)
+        column = pandas.Series(series.to_numpy() if plain else series.to_list(), dtype=None if plain else object)
+        dtype = origin["dtype"] if origin else "object"
+        if dtype.startswith("datetime64") and "," in dtype:
+            column = column.dt.tz_localize("UTC")
+        columns.append(column.astype(dtype if origin or not plain else column.dtype))
+    joined = pandas.concat(columns, axis=1)
+    joined.columns = [origin["label"] if origin else name for name, origin in zip(frame.columns, origins, strict=True)]
+    return joined
+
+
+def _check_finite(values: np.ndarray, name: str, begin: int = 0) -> None:
     if values.dtype.kind == "f" and np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
+        row = begin + int(np.isinf(values).argmax())
         raise ValueError(
-            f"Input X contains infinity: column {name!r}, row {row}. Replace it by a number, or by NaN to leave it missing."
+            f"Input X contains infinity: column {name!r}, row {row}. Replace it by a number, "
+            "or by NaN to leave it missing."
         )

@@ -1,0 +1,6 @@
+"""Reading: files and folders in, rows out; and back."""
+
+from isthmus.reading.doors import read, write
+from isthmus.reading.folders import ImageFolder
+
+__all__ = ["ImageFolder", "read", "write"]

@@ -1,0 +1,159 @@
+"""Arrays in files: .npy, .npz, and the idx format of MNIST."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from isthmus.reading.limits import DEFLATE_RATIO, check_memory
+from isthmus.rows import ArrayRows, Rows, SetAside, as_rows
+
+__all__ = ["read_idx", "read_npy", "read_npz"]
+
+KNOWN = ("X", "x", "images", "arr_0")
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+CHUNK_BYTES = 2**24
+# What numpy and zipfile raise on files that are damaged or lie about their lengths.
+DAMAGED = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_npy(path: Path) -> Rows:
+    """Return the rows of a .npy file, which is mapped, not loaded."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except DAMAGED as error:
+        raise ValueError(_says(path, "no .npy file of numbers", error)) from error
+    return _rows(path, array)
+
+
+def read_npz(path: Path) -> Rows:
+    """Return the rows of the one array of a .npz file, or of the one called X, x, images or arr_0."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            members = {name.removesuffix(".npy"): name for name in opened.namelist() if name.endswith(".npy")}
+            chosen = [name for name in KNOWN if name in members] or list(members)
+            if len(chosen) == 1 or set(chosen) & set(KNOWN):
+                array = _member(path, opened, members[chosen[0]])
+    except DAMAGED as error:
+        raise ValueError(_says(path, "no .npz file of numbers", error)) from error
+    if not members:
+        raise ValueError(f"{path} holds no array.")
+    if len(chosen) > 1 and not set(chosen) & set(KNOWN):
+        raise ValueError(
+            f"{path} holds {len(chosen)} arrays ({', '.join(chosen)[:80]}); call the rows one of "
+            f"{', '.join(KNOWN)}, or save them alone."
+        )
+    return _rows(path, array)
+
+
+def _member(path: Path, opened: zipfile.ZipFile, name: str) -> np.ndarray:
+    size = opened.getinfo(name).file_size
+    with opened.open(name) as member:
+        readers: dict[tuple[int, int], Any] = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        version = np.lib.format.read_magic(member)
+        if version not in readers:
+            raise ValueError(f"version {version} of the format is not known")
+        shape, _, dtype = readers[version](member)
+        # numpy reserves what the header says before it reads.
+        if math.prod(shape) * dtype.itemsize > size:
+            raise ValueError(f"{name} says its shape is {str(shape)[:40]}, and has {size} bytes")
+    check_memory(path, size)
+    with opened.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def read_idx(path: Path) -> Rows:
+    """Return the rows of an idx file, packed or not.
+
+    The format: two zero bytes, a type, the number of dimensions, each length as 4 bytes,
+    big-endian, and the values (http://yann.lecun.com/exdb/mnist/).
+    """
+    packed = path.suffix.lower() == ".gz"
+    stored = path.stat().st_size
+    try:
+        with gzip.open(path) if packed else path.open("rb") as opened:
+            array = _idx(path, opened, DEFLATE_RATIO * stored + 1_024 if packed else stored)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(_says(path, "no whole idx file", error)) from error
+    return _rows(path, array)
+
+
+def _idx(path: Path, opened: IO[bytes], most: int) -> np.ndarray:
+    head = opened.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not 1 <= head[3] <= 4:
+        raise ValueError(f"{path} is no idx file: it begins with {head.hex(' ') or 'nothing'}.")
+    dtype = np.dtype(IDX_TYPES[head[2]])
+    lengths = opened.read(4 * head[3])
+    if len(lengths) < 4 * head[3]:
+        raise ValueError(f"{path} is damaged: it ends within its header.")
+    shape = np.frombuffer(lengths, ">u4").astype(int).tolist()
+    needed = math.prod(shape) * dtype.itemsize
+    if needed <= most:
+        check_memory(path, needed)
+        data = opened.read(needed + 1)
+    if needed > most or len(data) != needed:
+        got = "fewer" if needed > most or len(data) < needed else "more"
+        raise ValueError(f"{path} is damaged: it says its shape is {shape}, and holds {got} bytes than that.")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _rows(path: Path, array: np.ndarray) -> Rows:
+    """Return an array as rows, without the rows that are not finite."""
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        hint = " Reshape one column of values to (n, 1)." if array.ndim == 1 and len(array) else ""
+        raise ValueError(
+            f"{path} holds an array of shape {array.shape}, expected (n, columns) for a table or "
+            f"(n, height, width[, channels]) for images, with at least one row.{hint}"
+        )
+    if array.dtype.kind in "US" and array.ndim == 2:
+        return as_rows(np.asarray(array))
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{path} holds {array.dtype}, expected numbers. Write such a table as .csv or .parquet.")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    bad = _not_finite(array)
+    if not bad.any():
+        return ArrayRows(array)
+    why = "infinity" if array.ndim == 2 else "a pixel that is not finite"
+    aside = [SetAside(f"row {i} (the first is 0)", why) for i in np.flatnonzero(bad)]
+    if bad.all():
+        raise ValueError(f"{path} has no row that can be used: each holds {why}.")
+    return ArrayRows(array[~bad], aside, np.flatnonzero(~bad))
+
+
+def _not_finite(array: np.ndarray) -> np.ndarray:
+    """Return which rows hold infinity, or, of images, NaN; in pieces, for mapped files."""
+    bad = np.zeros(len(array), bool)
+    if array.dtype.kind != "f":
+        return bad
+    test = np.isinf if array.ndim == 2 else lambda piece: ~np.isfinite(piece)
+    step = max(1, CHUNK_BYTES // array[0].nbytes)
+    for begin in range(0, len(array), step):
+        piece = array[begin : begin + step]
+        bad[begin : begin + step] = test(piece).reshape(len(piece), -1).any(1)
+    return bad
+
+
+def _says(path: Path, what: str, error: BaseException) -> str:
+    said = " ".join(str(error).split())[:120]
+    return f"{path} is damaged, or {what} ({said})."
