@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -324,23 +325,15 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return tags
 
     def _check_params(self) -> None:
-        whole = {
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "patience": self.patience,
-            "threads": self.threads,
-        }
-        for name, value in whole.items():
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, or None, got {value!r}.")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, or None, got {self.learning_rate!r}.")
-        for name, value in {"ema": self.ema, "validation_fraction": self.validation_fraction}.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}.")
-        for name, value in {"weight_decay": self.weight_decay, "clip": self.clip}.items():
-            if not value >= 0:
-                raise ValueError(f"{name} must be at least 0, got {value!r}.")
+        for name in ("max_epochs", "batch_size", "patience", "threads"):
+            if getattr(self, name) is not None:
+                _check(self, name, "a whole number of at least 1, or None", lambda v: v >= 1 and float(v).is_integer())
+        if self.learning_rate is not None:
+            _check(self, "learning_rate", "a number above 0, or None", lambda v: v > 0)
+        for name in ("ema", "validation_fraction"):
+            _check(self, name, "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
+        for name in ("weight_decay", "clip", "checkpoint_seconds"):
+            _check(self, name, "a number of at least 0", lambda v: v >= 0)
         if self.dtype != "auto" and self.dtype not in DTYPES:
             raise ValueError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {self.dtype!r}.")
 
@@ -453,6 +446,12 @@ def _part(given: Part | str | None, slot: str) -> Any:
     if not isinstance(given, Part):
         raise TypeError(f"{slot} take a part or its name, got {type(given).__name__}.")
     return clone(given)
+
+
+def _check(owner: Any, name: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+    value = getattr(owner, name)
+    if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
 
 
 def _width(rows: Rows) -> int | None:

@@ -52,9 +52,9 @@ class FlatAdamW:
             groups.setdefault(scale, []).append(parameter)
         self._scales = list(groups)
         self._members = list(groups.values())
-        self._flats = [_lay_out(members) for members in self._members]
+        self._flats, self._gradients = map(list, zip(*map(_lay_out, self._members), strict=True))
         self._moments = [_no_moments(flat) for flat in self._flats]
-        self._averages = [flat.detach().clone() for flat in self._flats] if ema else []
+        self._averages = [flat.clone() for flat in self._flats] if ema else []
         like = self._flats[0]
         self._typical = torch.zeros((), dtype=like.dtype, device=like.device)
         self._steps = 0
@@ -63,43 +63,44 @@ class FlatAdamW:
 
     def zero_grad(self) -> None:
         """Set all gradients to zero, in place."""
-        for flat in self._flats:
-            flat.grad.zero_()
+        for gradient in self._gradients:
+            gradient.zero_()
 
     def step(self, learning_rate: float) -> None:
         """Clip, update, average."""
         if self.clip:
             self._clip()
-        for flat, moments, scale in zip(self._flats, self._moments, self._scales, strict=True):
+        for flat, gradient, moments, scale in zip(
+            self._flats, self._gradients, self._moments, self._scales, strict=True
+        ):
             # torch's own update without the class around it, whose bookkeeping takes longer
             # than the arithmetic of a small network.
-            with torch.no_grad():
-                adamw(
-                    [flat],
-                    [flat.grad],
-                    [moments["exp_avg"]],
-                    [moments["exp_avg_sq"]],
-                    [],
-                    [moments["step"]],
-                    fused=True,
-                    amsgrad=False,
-                    maximize=False,
-                    beta1=BETAS[0],
-                    beta2=BETAS[1],
-                    eps=EPSILON,
-                    lr=learning_rate * scale,
-                    weight_decay=self.weight_decay,
-                )
+            adamw(
+                [flat],
+                [gradient],
+                [moments["exp_avg"]],
+                [moments["exp_avg_sq"]],
+                [],
+                [moments["step"]],
+                fused=True,
+                amsgrad=False,
+                maximize=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                eps=EPSILON,
+                lr=learning_rate * scale,
+                weight_decay=self.weight_decay,
+            )
         self._steps += 1
         if self._averages and self._steps % self._every == 0:
             decay = min(self.ema, (1 + self._steps) / (10 + self._steps)) ** self._every
             for average, flat in zip(self._averages, self._flats, strict=True):
-                average.lerp_(flat.detach(), 1 - decay)
+                average.lerp_(flat, 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Hold the averaged weights in the module for a while."""
-        kept = [flat.detach().clone() for flat in self._flats] if self._averages else []
+        kept = [flat.clone() for flat in self._flats] if self._averages else []
         self.put(self._averages)
         try:
             yield
@@ -108,7 +109,7 @@ class FlatAdamW:
 
     def weights(self) -> list[Tensor]:
         """Return a copy of all weights, as :meth:`put` takes them."""
-        return [flat.detach().clone() for flat in self._flats]
+        return [flat.clone() for flat in self._flats]
 
     @torch.no_grad()
     def put(self, weights: list[Tensor]) -> None:
@@ -120,7 +121,7 @@ class FlatAdamW:
         """Return everything that a later step depends on, by name."""
         state = {"steps": torch.tensor(self._steps), "typical": self._typical.clone()}
         for i, flat in enumerate(self._flats):
-            state[f"weights.{i}"] = flat.detach().clone()
+            state[f"weights.{i}"] = flat.clone()
             state |= {f"adam.{name}.{i}": value.clone() for name, value in self._moments[i].items()}
         return state | {f"average.{i}": average.clone() for i, average in enumerate(self._averages)}
 
@@ -144,21 +145,20 @@ class FlatAdamW:
                 parameter.grad = None
 
     def _clip(self) -> None:
-        norms = [torch.linalg.vector_norm(flat.grad) for flat in self._flats]
+        norms = [torch.linalg.vector_norm(gradient) for gradient in self._gradients]
         norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
         if self._steps == 0:
             self._typical.copy_(norm)
         limit = self.clip * self._typical
         factor = (limit / norm.clamp_min(1e-30)).clamp_max(1)
-        for flat in self._flats:
-            flat.grad.mul_(factor)
+        for gradient in self._gradients:
+            gradient.mul_(factor)
         self._typical.lerp_(torch.minimum(norm, limit), 0.05)
 
 
 def _no_moments(flat: Tensor) -> dict[str, Tensor]:
-    values = flat.detach()
     step = torch.zeros((), dtype=torch.float32, device=flat.device)
-    return {"step": step, "exp_avg": torch.zeros_like(values), "exp_avg_sq": torch.zeros_like(values)}
+    return {"step": step, "exp_avg": torch.zeros_like(flat), "exp_avg_sq": torch.zeros_like(flat)}
 
 
 def _scaled(module: nn.Module) -> Iterator[tuple[nn.Parameter, float]]:
@@ -178,13 +178,14 @@ def _scaled(module: nn.Module) -> Iterator[tuple[nn.Parameter, float]]:
 
 
 @torch.no_grad()
-def _lay_out(members: list[nn.Parameter]) -> nn.Parameter:
-    flat = nn.Parameter(torch.cat([parameter.flatten() for parameter in members]))
-    flat.grad = torch.zeros_like(flat)
+def _lay_out(members: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Return one vector of these parameters and one of their gradients; the members become views."""
+    flat = torch.cat([parameter.detach().flatten() for parameter in members])
+    gradient = torch.zeros_like(flat)
     begin = 0
     for parameter in members:
         piece = slice(begin, begin + parameter.numel())
-        parameter.data = flat.data[piece].view_as(parameter)
-        parameter.grad = flat.grad[piece].view_as(parameter)
+        parameter.data = flat[piece].view_as(parameter)
+        parameter.grad = gradient[piece].view_as(parameter)
         begin = piece.stop
-    return flat
+    return flat, gradient
