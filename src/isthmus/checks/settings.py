@@ -1,0 +1,160 @@
+"""What the checks run on: small data of each modality, and small parts beside the one at test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.base import clone
+
+from isthmus.batch import Batch, Step
+from isthmus.bottlenecks import Linear
+from isthmus.modalities import Images, Tables
+from isthmus.module import AutoEncoderModule
+from isthmus.networks import MLPDecoder, MLPEncoder
+from isthmus.part import Part
+from isthmus.rows import as_rows
+from isthmus.training import seeded
+
+__all__ = ["Case", "Setting", "require", "settings"]
+
+N_ROWS = 24
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise AssertionError with this message unless it holds."""
+    if not holds:
+        raise AssertionError(message)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Data, and what stands beside the part that is checked.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    X : array, data frame or Rows
+        At least 16 rows.
+    modality : Part
+        A prototype that takes them.
+    beside : dict of str to Part
+        Prototypes for the other roles: encoder, bottleneck, decoder, loss, corruption.
+    """
+
+    name: str
+    X: Any
+    modality: Part
+    beside: dict[str, Any] = field(default_factory=dict)
+
+    def assemble(self, role: str, part: Part, dtype: torch.dtype, device: str) -> tuple[AutoEncoderModule, Batch]:
+        """Build a line with ``part`` in its role, weights moved off their start, and the data as a batch."""
+        rows = as_rows(self.X)
+        modality = clone(part if role == "modality" else self.modality).fit(rows)
+        parts: dict[str, Any] = {
+            "encoder": MLPEncoder((12, 10)),
+            "bottleneck": Linear(3, activation="sigmoid"),
+            "decoder": MLPDecoder((10, 12)),
+            "loss": modality.loss(),
+        }
+        parts |= {name: clone(one) for name, one in self.beside.items()}
+        if role == "penalty":
+            parts["penalties"] = [clone(part)]
+        elif role != "modality":
+            parts[role] = clone(part)
+        with seeded(0, device):
+            module = AutoEncoderModule(modality, **parts).to(device, dtype)
+            with torch.no_grad():
+                # Many weights start at zero, where nothing behind them shows or has a gradient.
+                for parameter in module.parameters():
+                    parameter.add_(0.2 * torch.randn_like(parameter))
+        return module, modality.to_batch(rows, dtype).to(device)
+
+    def step(self, module: AutoEncoderModule, batch: Batch, training: bool, seed: int = 0) -> Step:
+        """Run the line once."""
+        device = str(batch.x.device)
+        with seeded(seed, device):
+            return module.train(training)(batch)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A part in its role, on some data.
+
+    Attributes
+    ----------
+    setting : Setting
+        The data and what stands beside the part.
+    role : str
+        encoder, bottleneck, decoder, loss, corruption, penalty or modality.
+    prototype : Part
+        What is checked.
+    device : str
+        Where.
+    """
+
+    setting: Setting
+    role: str
+    prototype: Part
+    device: str
+
+    @property
+    def what(self) -> str:
+        """How messages begin."""
+        return f"{self.prototype!r} as {self.role} on {self.setting.name}"
+
+    def line(self, dtype: torch.dtype = torch.float64) -> tuple[AutoEncoderModule, Batch, Part]:
+        """Return the line, the stored data, and the part within the line."""
+        module, batch = self.setting.assemble(self.role, self.prototype, dtype, self.device)
+        part: Any = module.penalties[0] if self.role == "penalty" else getattr(module, self.role)
+        return module, batch, part
+
+    def inputs(self, step: Step) -> tuple[Any, ...]:
+        """Return what the part was given in this step."""
+        return {
+            "encoder": (step.source,),
+            "bottleneck": (step.features,),
+            "decoder": (step.code.z, step.target),
+            "loss": (step.output, step.target),
+            "penalty": (step,),
+            "corruption": (step.target,),
+        }[self.role]
+
+
+def settings(X: Any = None, modality: Part | None = None, beside: dict[str, Any] | None = None) -> Iterator[Setting]:
+    """Yield the data to try a part on: the caller's, or a sample of each kind that we know."""
+    beside = beside or {}
+    if X is not None:
+        if modality is None:
+            modality = Images() if np.ndim(X) > 2 else Tables()
+        yield Setting("the data given", X, modality, beside)
+        return
+    random = np.random.default_rng(0)
+    numbers = random.normal(size=(N_ROWS, 5)) @ random.normal(size=(5, 5)) + 3
+    yield Setting("a table of numbers", numbers, modality or Tables(), beside)
+    gaps = np.where(random.random(numbers.shape) < 0.2, np.nan, numbers)
+    yield Setting("a table with gaps", gaps, modality or Tables(), beside)
+    yield Setting("a table of mixed columns", _mixed(random), modality or Tables(), beside)
+    # Height, width and channels all differ, so that no two can be taken for each other.
+    pixels = random.integers(0, 256, (N_ROWS, 8, 6, 3), dtype=np.uint8)
+    yield Setting("images", pixels, modality or Images(), beside)
+
+
+def _mixed(random: np.random.Generator) -> pl.DataFrame:
+    def some(values: list[Any]) -> list[Any]:
+        return [None if random.random() < 0.1 else values[int(random.integers(len(values)))] for _ in range(N_ROWS)]
+
+    return pl.DataFrame(
+        {
+            "length": random.normal(size=N_ROWS),
+            "colour": some(["red", "green", "blue"]),
+            "count": random.integers(0, 9, N_ROWS),
+            "open": some([True, False]),
+            "place": some(["here", "there"]),
+        }
+    )
