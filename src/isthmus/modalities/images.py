@@ -13,6 +13,7 @@ from torch import Tensor
 from isthmus.batch import Batch
 from isthmus.layers import check_choice, principal_components
 from isthmus.losses import BernoulliLikelihood, GaussianLikelihood
+from isthmus.modalities.facts import check_image_facts
 from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.rows import Rows
@@ -94,6 +95,7 @@ class Images(Part):
 
     def setup(self, shape, dtype, low, high, channels_named, rank) -> None:
         """Take what was learned of the images."""
+        check_image_facts(shape, dtype, low, high, channels_named, rank)
         self.shape = tuple(shape)
         self.dtype = dtype
         self.low = low

@@ -24,6 +24,7 @@ from isthmus.modalities.columns import (
     learn,
     learn_numbers,
 )
+from isthmus.modalities.facts import check_table_facts
 from isthmus.networks import MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.rows import FrameRows, Rows
@@ -112,6 +113,7 @@ class Tables(Part):
 
     def setup(self, columns, ignored, container, rank) -> None:
         """Take what was learned of the columns."""
+        check_table_facts(columns, ignored, container, rank)
         self.columns = columns
         self.ignored = ignored
         self.container = container

@@ -19,11 +19,11 @@ import torch
 
 import isthmus
 from isthmus.files import atomic_folder, check_regular, digest, read_json, read_tensors, write_json, write_tensors
+from isthmus.guards import seeded
 from isthmus.saving.budget import Budget
 from isthmus.saving.card import card
 from isthmus.saving.rebuilding import describe, rebuild
 from isthmus.saving.trees import checksum, pack
-from isthmus.training import seeded
 
 __all__ = ["FORMAT", "check_place", "inspect", "load", "save"]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from isthmus import names
 from isthmus.estimator import DTYPES, AutoEncoder
 from isthmus.module import AutoEncoderModule
+from isthmus.options import Options
 from isthmus.saving.trees import pack, unpack
-from isthmus.training import Options
 
 __all__ = ["KIND", "describe", "estimator_of", "rebuild"]
 
@@ -24,6 +24,7 @@ KIND = "AutoEncoder"
 LEFT_OUT = ("callback", "checkpoint", "checkpoint_seconds", "resume", "device")
 SLOTS = {"encoder": "networks", "bottleneck": "bottlenecks", "decoder": "networks", "loss": "losses"}
 WEIGHTS = "module."
+FAR = 1e6
 
 
 def estimator_of(model: Any) -> AutoEncoder:
@@ -174,7 +175,10 @@ def _tried_out(module: AutoEncoderModule) -> tuple[int, ...]:
     if not all(bool(seen.isfinite().all()) for seen in (step.code.z, step.code.penalty, step.output, nats)):
         raise ValueError("what the network makes of a blank row is not finite.")
     with suppress(ImportError):  # rows of a library's type, where that library is not installed
-        module.modality.to_rows(module.loss.mean(step.output))
+        mean = module.loss.mean(step.output)
+        # Whatever a decoder says must have a row, also where it is far off.
+        for expected in (mean, torch.full_like(mean, FAR), torch.full_like(mean, -FAR)):
+            module.modality.to_rows(expected)
     return tuple(step.code.z.shape[1:])
 
 

@@ -1,0 +1,101 @@
+"""What the facts of a modality must be: a saved model may come from anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from isthmus.modalities.columns import KINDS, NUMERIC
+
+__all__ = ["check_image_facts", "check_table_facts"]
+
+CONTAINERS = ("numpy", "pandas", "polars")
+NUMBERS = ("low", "high", "center", "scale")
+
+
+def check_table_facts(columns: Any, ignored: Any, container: Any, rank: Any) -> None:
+    """Raise ValueError unless these are what ``Tables.fit`` learns."""
+    if not isinstance(columns, Sequence) or not columns or not all(isinstance(column, dict) for column in columns):
+        raise ValueError(f"the facts of a table are a dict for each column, got {columns!r:.80}.")
+    for column in columns:
+        _check_column(column)
+    if len({column["name"] for column in columns}) != len(columns):
+        raise ValueError("two columns of a table's facts have one name.")
+    _require(_is_texts(ignored), "ignored", "a list of names", ignored)
+    _require(container in CONTAINERS, "container", f"one of {', '.join(CONTAINERS)}", container)
+    _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
+
+
+def check_image_facts(shape: Any, dtype: Any, low: Any, high: Any, channels_named: Any, rank: Any) -> None:
+    """Raise ValueError unless these are what ``Images.fit`` learns."""
+    sides = isinstance(shape, Sequence) and len(shape) == 3 and all(_is_count(side, 1) for side in shape)
+    _require(sides and shape[2] in (1, 3, 4), "shape", "height, width and 1, 3 or 4 channels", shape)
+    _require(isinstance(dtype, str) and np.dtype(dtype).kind in "fiub", "dtype", "a type of numbers", dtype)
+    _require(_is_number(low) and _is_number(high) and low < high, "low", "a number below high", low)
+    _require(isinstance(channels_named, bool), "channels_named", "true or false", channels_named)
+    _require(channels_named or shape[2] == 1, "channels_named", "true for images in colour", channels_named)
+    _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
+
+
+def _check_column(column: dict[str, Any]) -> None:
+    name, kind = column.get("name"), column.get("kind")
+    _require(isinstance(name, str), "name", "text", name)
+    where = f"of column {name[:40]!r}"
+    _require(kind in KINDS and kind != "ignore", f"kind {where}", f"one of {', '.join(KINDS)}", kind)
+    _require(isinstance(column.get("dtype"), str), f"dtype {where}", "text", column.get("dtype"))
+    _require(_is_count(column.get("missing"), 0), f"missing {where}", "a count", column.get("missing"))
+    if kind == "category":
+        _check_values(column, where)
+    elif kind == "boolean":
+        share = column.get("share")
+        _require(_is_number(share) and 0 <= share <= 1, f"share {where}", "within 0 and 1", share)
+    else:
+        _check_range(column, where)
+
+
+def _check_values(column: dict[str, Any], where: str) -> None:
+    values, levels = column.get("values"), column.get("levels", [])
+    _require(_is_texts(values), f"values {where}", "a list of different texts", values)
+    _require(_is_texts(levels), f"levels {where}", "a list of different texts", levels)
+    if "levels" in column:
+        _require(set(values) <= set(levels), f"levels {where}", "all that its values are of", levels)
+    wanted = NUMERIC.get(column["dtype"])
+    if wanted is not None and wanted != pl.Boolean:
+        numbers = pl.Series(values, dtype=pl.String).cast(wanted, strict=False)
+        _require(not numbers.has_nulls(), f"values {where}", f"texts of {column['dtype']} numbers", values)
+
+
+def _check_range(column: dict[str, Any], where: str) -> None:
+    for name in NUMBERS:
+        _require(_is_number(column.get(name)), f"{name} {where}", "a finite number", column.get(name))
+    _require(column["scale"] > 0, f"scale {where}", "above 0", column["scale"])
+    _require(column["low"] <= column["high"], f"low {where}", "at most high", column["low"])
+    squash = column.get("squash")
+    fits = isinstance(squash, Sequence) and len(squash) == 2 and all(map(_is_number, squash)) and squash[1] > 0
+    _require(squash is None or fits, f"squash {where}", "none, or a middle and a unit above 0", squash)
+
+
+def _require(fits: bool, name: str, wanted: str, got: Any) -> None:
+    if not fits:
+        raise ValueError(f"the fact {name} should be {wanted}, got {got!r:.80}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_texts(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(item, str) for item in value)
+        and len(set(value)) == len(value)
+    )
