@@ -6,6 +6,8 @@ import gzip
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,40 +38,37 @@ DAMAGED = (
 
 def read_npy(path: Path) -> Rows:
     """Return the rows of a .npy file, which is mapped, not loaded."""
-    try:
+    with _damage_said(path, "no .npy file of numbers"):
         array = np.lib.format.open_memmap(path, mode="r")
-    except DAMAGED as error:
-        raise ValueError(_says(path, "no .npy file of numbers", error)) from error
     return _rows(path, array)
 
 
 def read_npz(path: Path) -> Rows:
     """Return the rows of the one array of a .npz file, or of the one called X, x, images or arr_0."""
-    try:
-        with zipfile.ZipFile(path) as opened:
-            members = {name.removesuffix(".npy"): name for name in opened.namelist() if name.endswith(".npy")}
-            chosen = [name for name in KNOWN if name in members] or list(members)
-            if len(chosen) == 1 or set(chosen) & set(KNOWN):
-                array = _member(path, opened, members[chosen[0]])
-    except DAMAGED as error:
-        raise ValueError(_says(path, "no .npz file of numbers", error)) from error
-    if not members:
+    with _damage_said(path, "no .npz file of numbers"), zipfile.ZipFile(path) as opened:
+        sizes = {member.filename: member.file_size for member in opened.infolist() if member.filename.endswith(".npy")}
+    names = [name.removesuffix(".npy") for name in sizes]
+    chosen = [name for name in KNOWN if name in names] or names
+    if not chosen:
         raise ValueError(f"{path} holds no array.")
-    if len(chosen) > 1 and not set(chosen) & set(KNOWN):
+    if len(chosen) > 1 and chosen[0] not in KNOWN:
         raise ValueError(
             f"{path} holds {len(chosen)} arrays ({', '.join(chosen)[:80]}); call the rows one of "
             f"{', '.join(KNOWN)}, or save them alone."
         )
+    member = f"{chosen[0]}.npy"
+    check_memory(path, sizes[member])
+    with _damage_said(path, "no .npz file of numbers"), zipfile.ZipFile(path) as opened:
+        array = _member(opened, member, sizes[member])
     return _rows(path, array)
 
 
-def _member(path: Path, opened: zipfile.ZipFile, name: str) -> np.ndarray:
-    size = opened.getinfo(name).file_size
+def _member(opened: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
+    readers: dict[tuple[int, int], Any] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     with opened.open(name) as member:
-        readers: dict[tuple[int, int], Any] = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
         version = np.lib.format.read_magic(member)
         if version not in readers:
             raise ValueError(f"version {version} of the format is not known")
@@ -77,7 +76,6 @@ def _member(path: Path, opened: zipfile.ZipFile, name: str) -> np.ndarray:
         # numpy reserves what the header says before it reads.
         if math.prod(shape) * dtype.itemsize > size:
             raise ValueError(f"{name} says its shape is {str(shape)[:40]}, and has {size} bytes")
-    check_memory(path, size)
     with opened.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
 
@@ -90,11 +88,10 @@ def read_idx(path: Path) -> Rows:
     """
     packed = path.suffix.lower() == ".gz"
     stored = path.stat().st_size
-    try:
+    most = DEFLATE_RATIO * stored + 1_024 if packed else stored
+    with _damage_said(path, "no whole idx file", (OSError, EOFError, zlib.error)):  # noqa: SIM117
         with gzip.open(path) if packed else path.open("rb") as opened:
-            array = _idx(path, opened, DEFLATE_RATIO * stored + 1_024 if packed else stored)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(_says(path, "no whole idx file", error)) from error
+            array = _idx(path, opened, most)
     return _rows(path, array)
 
 
@@ -154,6 +151,11 @@ def _not_finite(array: np.ndarray) -> np.ndarray:
     return bad
 
 
-def _says(path: Path, what: str, error: BaseException) -> str:
-    said = " ".join(str(error).split())[:120]
-    return f"{path} is damaged, or {what} ({said})."
+@contextmanager
+def _damage_said(path: Path, what: str, errors: tuple[type[Exception], ...] = DAMAGED) -> Iterator[None]:
+    """Turn what a reader of foreign bytes raises into one line that names the file."""
+    try:
+        yield
+    except errors as error:
+        said = " ".join(str(error).split())[:120]
+        raise ValueError(f"{path} is damaged, or {what} ({said}).") from error

@@ -145,7 +145,7 @@ def _shape(schema: Any) -> tuple[int, int, int]:
     return tuple(schema)
 
 
-def write(path: str | Path, rows: Any) -> None:
+def write(path: str | Path, rows: Any, *, names: Sequence[str] | None = None) -> None:
     """Write rows to a file, or images to a folder: whole, or not at all.
 
     Parameters
@@ -155,6 +155,9 @@ def write(path: str | Path, rows: Any) -> None:
         (a name without a suffix), which gets one PNG an image, called by its position.
     rows : Rows, array or data frame
         A table, or images of values 0 to 255, or of floating-point values 0 to 1.
+    names : sequence of str, optional
+        For a folder of images, the path in it of each, without ``.png``; all different. By
+        default they are called by their positions.
 
     Raises
     ------
@@ -175,7 +178,7 @@ def write(path: str | Path, rows: Any) -> None:
     if not isinstance(rows, FrameRows):
         probe = np.asarray(rows.take(slice(0, 1)))
         if probe.ndim > 2 and suffix == "":
-            return _write_images(path, rows)
+            return _write_images(path, rows, names)
         if suffix == ".npy":
             return _write_npy(path, np.asarray(rows.take(slice(None))))
         if probe.ndim > 2:
@@ -214,8 +217,10 @@ def _write_npy(path: Path, array: np.ndarray) -> None:
         np.save(opened, array, allow_pickle=False)
 
 
-def _write_images(path: Path, rows: Rows) -> None:
-    if path.exists() and not (path.is_dir() and all(WRITTEN.fullmatch(file.name) for file in path.iterdir())):
+def _write_images(path: Path, rows: Rows, names: Sequence[str] | None) -> None:
+    # Images of given names may be somebody's own: only those called by positions are replaced.
+    ours = path.is_dir() and all(names is None and WRITTEN.fullmatch(file.name) for file in path.iterdir())
+    if path.exists() and not ours:
         raise ValueError(f"{path} is there and holds other things; name a folder that is not, or an empty one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
@@ -223,7 +228,9 @@ def _write_images(path: Path, rows: Rows) -> None:
         digits = max(4, len(str(len(rows) - 1)))
         for i in range(len(rows)):
             pixels = _bytes(np.asarray(rows.take(slice(i, i + 1)))[0], i)
-            Image.fromarray(pixels).save(part / f"{i:0{digits}}.png")
+            file = part / f"{f'{i:0{digits}}' if names is None else names[i]}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
         part.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)

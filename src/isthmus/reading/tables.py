@@ -47,35 +47,43 @@ def read_lines(path: Path, columns: Columns | None = None) -> FrameRows:
     numbers = np.array([i for i, line in enumerate(lines, 1) if line.strip()], np.int64)
     if not len(numbers):
         raise ValueError(f"{path} is empty; expected one JSON object a line.")
+    frame = _json(data)
     aside: list[tuple[int, str]] = []
+    if frame is not None and len(frame) == len(numbers):
+        return _Table(path, frame, numbers, aside, "line {}", quoted=True).rows(columns)
+    records, aside = _objects(lines, numbers)
+    numbers = np.array(list(records), np.int64)
+    frame = _json(b"\n".join(lines[number - 1] for number in records))
+    if frame is not None and len(frame) == len(records):
+        return _Table(path, frame, numbers, aside, "line {}", quoted=True).rows(columns)
+    # Valid JSON whose cells are of many types: read as the text of a .csv would be.
+    names = list(dict.fromkeys(name for record in records.values() for name in record))
+    cells = {name: [_text(record.get(name)) for record in records.values()] for name in names}
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String))
+    return _Table(path, frame, numbers, aside, "line {}").rows(columns)
+
+
+def _json(data: bytes) -> pl.DataFrame | None:
     try:
-        frame = pl.read_ndjson(data, infer_schema_length=None)
+        return pl.read_ndjson(data, infer_schema_length=None)
     except POLARS_ERRORS:
-        frame = pl.DataFrame()
-    if len(frame) != len(numbers):
-        frame, numbers, aside = _one_by_one(lines, numbers)
-    return _Table(path, frame, numbers, aside, "line {}", quoted=True).rows(columns)
+        return None
 
 
-def _one_by_one(lines: list[bytes], numbers: np.ndarray) -> tuple[pl.DataFrame, np.ndarray, list[tuple[int, str]]]:
-    """Read JSON that is not all of one shape: cells as text, lines that are none set aside."""
-    kept, records, aside = [], [], []
+def _objects(lines: list[bytes], numbers: np.ndarray) -> tuple[dict[int, dict[str, Any]], list[tuple[int, str]]]:
+    """Return the JSON objects by their lines, and what is wrong with the other lines."""
+    records, aside = {}, []
     for number in numbers.tolist():
         try:
-            record = json.loads(lines[number - 1], parse_float=str, parse_int=str)
+            record = json.loads(lines[number - 1])
         except (ValueError, RecursionError) as error:
             aside.append((number, f"no JSON ({str(error)[:80]})"))
             continue
-        if not isinstance(record, dict):
+        if isinstance(record, dict):
+            records[number] = record
+        else:
             aside.append((number, f"expected a JSON object, got {type(record).__name__}"))
-            continue
-        kept.append(number)
-        records.append(record)
-    names = list(dict.fromkeys(name for record in records for name in record))
-    frame = pl.DataFrame(
-        [pl.Series(name, [_text(record.get(name)) for record in records], pl.String) for name in names]
-    )
-    return frame, np.array(kept, np.int64), aside
+    return records, aside
 
 
 def _text(value: Any) -> str | None:

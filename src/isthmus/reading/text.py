@@ -168,7 +168,9 @@ def _whole_cells(buffer: np.ndarray, separator: int) -> bool:
         return False
     before = buffer[places[0::2][places[0::2] > 0] - 1]
     after = buffer[places[1::2][places[1::2] < len(buffer) - 1] + 1]
-    return bool(np.isin(before, [separator, NEWLINE, QUOTE]).all() and np.isin(after, [separator, NEWLINE, RETURN, QUOTE]).all())
+    return bool(
+        np.isin(before, [separator, NEWLINE, QUOTE]).all() and np.isin(after, [separator, NEWLINE, RETURN, QUOTE]).all()
+    )
 
 
 def _header(path: Path, line: bytes, separator: str, quotes: bool) -> list[str]:
@@ -238,7 +240,7 @@ def _records(path: Path, reader) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 raise ValueError(f"{path}: a quote opens in line {line} and never closes; close it.") from error
-            record = f"cannot be told into cells ({error})"
+            record = f"cannot be split into cells ({error})"
         if record:
             yield line, record
 
