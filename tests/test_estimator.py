@@ -169,7 +169,7 @@ def test_batches_of_any_size_score_alike(monkeypatch):
     model = AutoEncoder(dtype="float64", **QUICK).fit(X)
     whole = model.score_samples(X)
     np.testing.assert_allclose([model.score_samples(row[None])[0] for row in X[:7]], whole[:7], rtol=1e-9)
-    monkeypatch.setattr("isthmus.estimator.SCORING_BYTES", 1)
+    monkeypatch.setattr("isthmus.inference.PIECE_BYTES", 1)
     np.testing.assert_allclose(model.score_samples(X), whole, rtol=1e-9)
 
 

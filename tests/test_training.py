@@ -19,10 +19,12 @@ from sklearn.utils import check_random_state
 from isthmus import AutoEncoder
 from isthmus.batch import Batch
 from isthmus.data import Resident
+from isthmus.guards import seeded, threads_set
 from isthmus.networks import MLPDecoder, MLPEncoder
 from isthmus.optimizing import FlatAdamW
+from isthmus.options import Options, split
 from isthmus.rows import as_rows
-from isthmus.training import Options, evaluate, seeded, split, threads_set, train
+from isthmus.training import evaluate, train
 
 
 def rows(n=200, columns=6, seed=0):

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from numbers import Real
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus import names
-from isthmus.batch import Batch
+from isthmus.batch import Batch, Step
+from isthmus.building import SLOT_OF, build_module, check_number, device_of, dtype_of, part_of
 from isthmus.data import load
+from isthmus.guards import seeded, threads_set
+from isthmus.inference import costs, decode, encode, steps
 from isthmus.modalities import Images, Tables
-from isthmus.module import AutoEncoderModule
+from isthmus.options import Options, choose_options, split
 from isthmus.part import Part
 from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
-from isthmus.training import Callback, Options, choose_options, seeded, split, threads_set, train
+from isthmus.training import Callback, train
 
 __all__ = ["AutoEncoder"]
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
-SCORING_BYTES = 2**22
 START_ROWS = 4_096
 
 
@@ -195,9 +195,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._fit_modality(rows)
         self._remember_features(rows)
-        with seeded(seed, self._device()):
-            self._build()
-        data = load(rows, self.modality_, self._torch_dtype())
+        self._build(seed)
+        data = load(rows, self.modality_, self._weight.dtype)
         options = choose_options(len(data), self.module_, self._asked(seed))
         logger.info("fit %d rows: %s", len(data), options)
         with threads_set(options.threads):
@@ -228,13 +227,12 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self._fit_modality(rows)
             self._remember_features(rows)
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            with seeded(self._seed, self._device()):
-                self._build()
+            self._build(self._seed)
             self.history_ = []
         else:
             rows = self._rows(X)
             self._seed = getattr(self, "_seed", 0) + 1
-        data = load(rows, self.modality_, self._torch_dtype())
+        data = load(rows, self.modality_, self._weight.dtype)
         asked = self._asked(self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
@@ -251,7 +249,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def transform(self, X: Any) -> np.ndarray:
         """Return the codes of rows, ``(n, values of a code)``; a map or sequence is flattened."""
         rows = self._rows(X)
-        return self._run(rows, lambda batch: self.module_.encode(batch).flatten(1)).astype(_float_of(X, rows))
+        return encode(self.module_, self._stored(rows)).numpy().astype(_float_of(rows))
 
     def inverse_transform(self, Z: Any) -> Any:
         """Return the rows that codes ``(n, values of a code)`` stand for, as the fitted data were."""
@@ -260,24 +258,17 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         wanted = int(np.prod(self.code_shape_))
         if Z.ndim != 2 or Z.shape[1] != wanted:
             raise ValueError(f"expected codes of shape (n, {wanted}), got {Z.shape}.")
-        z = torch.from_numpy(Z).to(self._torch_dtype()).view(len(Z), *self.code_shape_)
-        return self.modality_.to_rows(self._decode(z, self.module_.loss.mean))
+        z = torch.from_numpy(Z).view(len(Z), *self.code_shape_)
+        return self.modality_.to_rows(decode(self.module_, z, self.module_.loss.mean))
 
     def reconstruct(self, X: Any) -> Any:
         """Return what the decoder makes of the rows' codes, as the fitted data were."""
-        return self.modality_.to_rows(
-            self.reconstruct_batch(self.modality_.to_batch(self._rows(X), self._torch_dtype()))
-        )
+        return self.modality_.to_rows(self.reconstruct_batch(self._stored(self._rows(X))))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction cost in nats, ``(n,)``: higher is more normal."""
-        rows = self._rows(X)
-
-        def negative_cost(batch: Batch) -> Tensor:
-            step = self.module_(batch)
-            return -self.module_.loss(step.output.to(self._torch_dtype()), step.target)
-
-        return self._run(rows, negative_cost).astype(np.float64)
+        stored = self._stored(self._rows(X))
+        return -costs(self.module_, stored).double().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -297,21 +288,17 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             able = [name for name, cls in names.slots()["bottlenecks"].items() if hasattr(cls, "sample")]
             raise ValueError(f"{bottleneck!r} cannot sample. Bottlenecks that can: {', '.join(able)}.")
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        with seeded(seed, self._device()), torch.no_grad():
+        with seeded(seed, str(self._weight.device)), torch.no_grad():
             z = bottleneck.sample(n_samples, self.code_shape_[:-1])
-            return self.modality_.to_rows(self._decode(z, self.module_.loss.draw))
+            return self.modality_.to_rows(decode(self.module_, z, self.module_.loss.draw))
 
-    def steps(self, batch: Batch):
-        """Yield ``(slice, step)`` for a batch in pieces: all that the network makes of its rows."""
-        size = self._scoring_batch(batch)
-        with torch.inference_mode():
-            for begin in range(0, len(batch), size):
-                piece = slice(begin, min(begin + size, len(batch)))
-                yield piece, self.module_(batch[piece].to(self._device()))
+    def steps(self, stored: Batch) -> Iterator[tuple[slice, Step]]:
+        """Yield ``(slice, step)`` for stored rows in pieces: all that the network makes of them."""
+        return steps(self.module_, stored)
 
-    def reconstruct_batch(self, batch: Batch) -> Tensor:
-        """Return the expected values for a stored batch, on the processor."""
-        return torch.cat([self.module_.loss.mean(step.output).cpu() for _, step in self.steps(batch)])
+    def reconstruct_batch(self, stored: Batch) -> Tensor:
+        """Return the expected values of stored rows, on the processor."""
+        return torch.cat([self.module_.loss.mean(step.output).cpu() for _, step in self.steps(stored)])
 
     @property
     def _n_features_out(self) -> int:
@@ -327,22 +314,23 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _check_params(self) -> None:
         for name in ("max_epochs", "batch_size", "patience", "threads"):
             if getattr(self, name) is not None:
-                _check(self, name, "a whole number of at least 1, or None", lambda v: v >= 1 and float(v).is_integer())
+                check_number(
+                    self, name, "a whole number of at least 1, or None", lambda v: v >= 1 and float(v).is_integer()
+                )
         if self.learning_rate is not None:
-            _check(self, "learning_rate", "a number above 0, or None", lambda v: v > 0)
+            check_number(self, "learning_rate", "a number above 0, or None", lambda v: v > 0)
         for name in ("ema", "validation_fraction"):
-            _check(self, name, "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
+            check_number(self, name, "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
         for name in ("weight_decay", "clip", "checkpoint_seconds"):
-            _check(self, name, "a number of at least 0", lambda v: v >= 0)
-        if self.dtype != "auto" and self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {self.dtype!r}.")
+            check_number(self, name, "a number of at least 0", lambda v: v >= 0)
+        dtype_of(self.dtype, device_of(self.device))
 
     def _fit_modality(self, rows: Rows) -> None:
         modality = self.modality
         if modality is None:
             is_table = isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim == 2)
             modality = Tables() if is_table else Images()
-        self.modality_ = _part(modality, "modalities").fit(rows)
+        self.modality_ = part_of(modality, "modalities").fit(rows)
 
     def _remember_features(self, rows: Rows) -> None:
         if isinstance(rows, FrameRows) and rows.container != "numpy":
@@ -351,18 +339,11 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             del self.feature_names_in_
         self.n_features_in_ = _width(rows) or int(np.prod(self.modality_.example()["shape"]))
 
-    def _build(self) -> None:
+    def _build(self, seed: int) -> None:
         """Clone the prototypes and join them."""
-        modality = self.modality_
-        self.module_ = AutoEncoderModule(
-            modality,
-            _part(self.encoder, "networks") or modality.encoder(),
-            _part(self.bottleneck, "bottlenecks"),
-            _part(self.decoder, "networks") or modality.decoder(),
-            _part(self.loss, "losses") or modality.loss(),
-            _part(self.corruption, "corruptions"),
-            [_part(penalty, "penalties") for penalty in self.penalties],
-        ).to(self._device(), self._torch_dtype())
+        device = device_of(self.device)
+        with seeded(seed, device):
+            self.module_ = build_module(self.modality_, vars(self), device, dtype_of(self.dtype, device))
 
     def _start(self, data: Any, options: Options) -> None:
         # Training rows only: a start that has seen the held-out rows would look too good on them.
@@ -373,27 +354,23 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _finish(self) -> None:
         self.module_.eval()
         with torch.no_grad():
-            blank = self.modality_.blank(1).to(self._device())
-            code = self.module_.encode(blank.with_x(blank.x.to(self._torch_dtype())))
+            blank = self.modality_.blank(1)
+            code = self.module_.encode(blank.with_x(blank.x.to(self._weight.dtype)).to(self._weight.device))
         self.code_shape_ = tuple(code.shape[1:])
 
     def _asked(self, seed: int) -> dict[str, Any]:
         named = ("max_epochs", "batch_size", "learning_rate", "patience", "weight_decay", "clip", "ema")
         asked = {name: getattr(self, name) for name in (*named, "validation_fraction", "threads")}
-        return asked | {"dtype": self._dtype(), "device": self._device(), "seed": seed}
+        device = device_of(self.device)
+        return asked | {"dtype": dtype_of(self.dtype, device), "device": device, "seed": seed}
 
-    def _device(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
+    @property
+    def _weight(self) -> Tensor:
+        """Any weight, for the device and dtype of them all."""
+        return next(self.module_.parameters())
 
-    def _dtype(self) -> str:
-        if self.dtype == "auto":
-            return "bfloat16" if self._device().startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-        return self.dtype
-
-    def _torch_dtype(self) -> torch.dtype:
-        return DTYPES[self._dtype()]
+    def _stored(self, rows: Rows) -> Batch:
+        return self.modality_.to_batch(rows, self._weight.dtype)
 
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self, "module_")
@@ -406,53 +383,6 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         return rows
 
-    def _run(self, rows: Rows, function) -> np.ndarray:
-        """Apply a function to rows in pieces that fit the cache, without gradients."""
-        data = self.modality_.to_batch(rows, self._torch_dtype())
-        size = self._scoring_batch(data)
-        device = self._device()
-        with torch.inference_mode():
-            pieces = [function(data[i : i + size].to(device)).cpu() for i in range(0, len(data), size)]
-        return torch.cat(pieces).numpy()
-
-    def _scoring_batch(self, data: Batch) -> int:
-        widest = max((parameter.shape[0] for parameter in self.module_.parameters()), default=1)
-        numbers = max(widest, data.x[0].numel())
-        return max(64, SCORING_BYTES // (8 * numbers))
-
-    def _decode(self, z: Tensor, read) -> Tensor:
-        size = max(64, SCORING_BYTES // (8 * int(np.prod(self.modality_.example()["shape"]))))
-        with torch.inference_mode():
-            pieces = [read(self.module_.decoder(piece.to(self._device()), None)).cpu() for piece in z.split(size)]
-        return torch.cat(pieces)
-
-
-SLOT_OF = {
-    "modality": "modalities",
-    "bottleneck": "bottlenecks",
-    "encoder": "networks",
-    "decoder": "networks",
-    "corruption": "corruptions",
-    "loss": "losses",
-}
-
-
-def _part(given: Part | str | None, slot: str) -> Any:
-    """Return a fresh part: parsed from its name, or cloned from a prototype."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return names.parse(given, slot)
-    if not isinstance(given, Part):
-        raise TypeError(f"{slot} take a part or its name, got {type(given).__name__}.")
-    return clone(given)
-
-
-def _check(owner: Any, name: str, wanted: str, fits: Callable[[Any], bool]) -> None:
-    value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
-
 
 def _width(rows: Rows) -> int | None:
     if isinstance(rows, FrameRows):
@@ -460,7 +390,7 @@ def _width(rows: Rows) -> int | None:
     return rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else None
 
 
-def _float_of(X: Any, rows: Rows) -> np.dtype:
+def _float_of(rows: Rows) -> Any:
     """Return the type codes come back in: the input's floating-point type, else float64."""
-    dtype = rows.array.dtype if isinstance(rows, ArrayRows) else None
-    return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    given = rows.array.dtype if isinstance(rows, ArrayRows) else None
+    return given if given in (np.float32, np.float64) else np.dtype(np.float64)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +19,12 @@ from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.files import read_tensors, write_tensors
+from isthmus.guards import interruptible, seeded
 from isthmus.module import AutoEncoderModule
 from isthmus.optimizing import FlatAdamW
+from isthmus.options import Options, split
 
-__all__ = ["Data", "Options", "choose_options", "evaluate", "seeded", "split", "threads_set", "train"]
+__all__ = ["Callback", "Data", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,99 +42,6 @@ class Data(Protocol):
     def take(self, index: Tensor, /) -> Batch:
         """Return the stored examples at these positions."""
         ...
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a fit runs; every field of it is recorded in the model.
-
-    Attributes
-    ----------
-    batch_size, max_epochs : int
-        Rows a step, and passes over the training rows.
-    learning_rate : float
-        Highest step size; it is reached after ``warm_up`` steps and falls as a cosine.
-    weight_decay, clip, ema : float
-        As for :class:`isthmus.optimizing.FlatAdamW`.
-    warm_up : int
-        Steps over which the learning rate rises from zero.
-    validation_fraction : float
-        Share of the rows held out, at random.
-    patience : int
-        Epochs without a better validation cost after which the fit stops.
-    constant : bool
-        Keep the learning rate constant (for ``partial_fit``).
-    dtype : {'float32', 'float64', 'bfloat16'}
-        Of the arithmetic; bfloat16 keeps float32 weights and losses.
-    device : str
-        Where the arithmetic runs.
-    threads : int
-        Processor threads, while fitting.
-    seed : int
-        Of all that is random.
-    """
-
-    batch_size: int
-    max_epochs: int
-    learning_rate: float
-    weight_decay: float
-    clip: float
-    ema: float
-    warm_up: int
-    validation_fraction: float
-    patience: int
-    constant: bool
-    dtype: str
-    device: str
-    threads: int
-    seed: int
-
-
-def choose_options(n: int, module: AutoEncoderModule, asked: dict[str, Any], constant: bool = False) -> Options:
-    """Choose what the user left open (None) from the number of rows and of weights.
-
-    Small data gets small batches and many passes, large data the reverse, so that a fit
-    takes some 1,200 steps where that makes at least 8 passes. Narrow networks take a higher
-    learning rate than wide ones. One thread where a step is too small to share.
-    """
-    fraction = asked["validation_fraction"]
-    held_out = int(n * fraction) if n >= 20 else 0
-    n_train = n - held_out
-    batch_size = asked["batch_size"] or min(256, max(16, 2 ** int(math.log2(max(n_train, 2) / 16))), n_train)
-    batch_size = min(batch_size, n_train)
-    per_epoch = math.ceil(n_train / batch_size)
-    epochs = asked["max_epochs"] or min(300, max(8, math.ceil(1_200 / per_epoch)))
-    weights = sum(parameter.numel() for parameter in module.parameters())
-    return Options(
-        batch_size=batch_size,
-        max_epochs=epochs,
-        learning_rate=asked["learning_rate"] or _learning_rate(n, weights),
-        weight_decay=asked["weight_decay"],
-        clip=asked["clip"],
-        ema=asked["ema"],
-        warm_up=min(200, max(1, epochs * per_epoch // 20)),
-        validation_fraction=held_out / n,
-        patience=asked["patience"] or max(10, epochs // 4),
-        constant=constant,
-        dtype=asked["dtype"],
-        device=asked["device"],
-        threads=asked["threads"] or (1 if weights * batch_size < 50_000_000 else torch.get_num_threads()),
-        seed=asked["seed"],
-    )
-
-
-def _learning_rate(n: int, weights: int) -> float:
-    """Return the rate that measured best on tables of 118 to 40,000 rows and on MNIST."""
-    if weights >= 100_000:
-        return 4e-3
-    return 1e-2 if n >= 20_000 else 5e-3
-
-
-def split(n: int, options: Options) -> tuple[Tensor, Tensor]:
-    """Return positions of the training and the held-out rows, a function of the seed alone."""
-    held_out = round(n * options.validation_fraction)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(options.seed))
-    return order[held_out:], order[:held_out]
 
 
 def train(
@@ -196,7 +102,7 @@ def train(
     fit = _Fit(module, FlatAdamW(module, options.weight_decay, options.clip, options.ema), options, len(data))
     if state is not None:
         fit.optimizer.load(state)
-    with seeded(options.seed, options.device), _interruptible() as interrupted:
+    with seeded(options.seed, options.device), interruptible() as interrupted:
         if resume and checkpoint is not None and checkpoint.exists():
             fit.load(checkpoint)
         else:
@@ -241,28 +147,30 @@ class _Fit:
     def run_block(self, block: Batch, total: int) -> None:
         """Take one step for every mini-batch of a block."""
         module, optimizer, size = self.module, self.optimizer, self.options.batch_size
-        costs, counts, seen = [], [], None
+        costs: list[Tensor] = []
+        share = torch.empty(0)
+        seen = None
         for batch in _mini_batches(block, size):
             with _autocast(self.options):
                 seen = module(batch)
-            cost = module.cost(_in_full(seen, self.options)).mean()
+            cost = module.cost(_in_full(seen, self.options))
+            if len(share) != len(cost):
+                share = torch.full_like(cost, 1 / len(cost))
             optimizer.zero_grad()
-            cost.backward()
+            cost.backward(share)  # the gradient of the batch's mean
             self.rate = self._learning_rate(total)
             optimizer.step(self.rate)
             self.step += 1
             costs.append(cost.detach())
-            counts.append(len(batch))
         # One transfer a block: asking for each cost would wait for the device at every step.
-        values = torch.stack(costs).double().cpu()
+        values = torch.cat(costs).double().cpu()
         if not bool(values.isfinite().all()):
-            self._fail(values, block)
+            self._fail([float(cost.double().mean()) for cost in costs], block)
             return
         assert seen is not None
         with torch.no_grad():
             error = module.loss.error(_in_full(seen, self.options).output, seen.target).sum()
-        weights = torch.tensor(counts, dtype=torch.double)
-        added = (float(values @ weights), float(weights.sum()), float(error), float(counts[-1]))
+        added = (float(values.sum()), float(len(values)), float(error), float(len(costs[-1])))
         self.sums = [old + new for old, new in zip(self.sums, added, strict=True)]
 
     def end_epoch(self, data: Data, held_out: Tensor, seconds: float, callback: Callback | None) -> None:
@@ -374,9 +282,9 @@ class _Fit:
             return peak * (self.step + 1) / rise
         return peak * 0.5 * (1 + math.cos(math.pi * (self.step - rise) / max(1, total - rise)))
 
-    def _fail(self, values: Tensor, block: Batch) -> None:
-        first = int(values.isfinite().logical_not().to(torch.uint8).argmax())
-        step = self.step - len(values) + first + 1
+    def _fail(self, costs: list[float], block: Batch) -> None:
+        first = next(i for i, cost in enumerate(costs) if not math.isfinite(cost))
+        step = self.step - len(costs) + first + 1
         largest = float(block.x.to(torch.float64).abs().max())
         cause = "the learning rate is too high"
         if not math.isfinite(largest):
@@ -386,7 +294,7 @@ class _Fit:
         elif self.options.dtype == "bfloat16":
             cause = "bfloat16 is too coarse for these data; use dtype='float32'"
         self.failed = (
-            f"the cost became {float(values[first])} at step {step}, learning rate {self.rate:.3g}; "
+            f"the cost became {costs[first]} at step {step}, learning rate {self.rate:.3g}; "
             f"likely cause: {cause}. Try learning_rate={self.options.learning_rate / 10:.3g}."
         )
         logger.warning(self.failed)
@@ -407,48 +315,6 @@ def evaluate(module: AutoEncoderModule, data: Data, rows: Tensor, options: Optio
             error += float(module.loss.error(step.output, step.target).double().sum())
     module.train(was_training)
     return cost / len(rows), error / len(rows)
-
-
-@contextmanager
-def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's generators for a while; the caller's come back untouched."""
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def threads_set(threads: int) -> Iterator[None]:
-    """Use so many processor threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that a step is never cut in the middle."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(signal_number: int, frame: Any) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)  # a second Ctrl-C is not held back
-
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _how_to_go_on(fit: _Fit, checkpoint: Path | None) -> str:
