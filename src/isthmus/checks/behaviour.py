@@ -17,8 +17,8 @@ from isthmus.batch import Batch
 from isthmus.checks.roles import check_role
 from isthmus.checks.settings import Case, require
 from isthmus.estimator import AutoEncoder
+from isthmus.guards import seeded
 from isthmus.part import Part
-from isthmus.training import seeded
 
 __all__ = ["BEHAVIOUR", "check_saving"]
 

@@ -9,9 +9,9 @@ import torch
 from sklearn.base import clone
 
 from isthmus.checks.settings import Case, require
+from isthmus.guards import seeded
 from isthmus.part import Part
 from isthmus.rows import as_rows
-from isthmus.training import seeded
 
 __all__ = ["MODALITY"]
 

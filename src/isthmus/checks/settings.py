@@ -13,12 +13,12 @@ from sklearn.base import clone
 
 from isthmus.batch import Batch, Step
 from isthmus.bottlenecks import Linear
+from isthmus.guards import seeded
 from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
 from isthmus.networks import MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.rows import as_rows
-from isthmus.training import seeded
 
 __all__ = ["Case", "Setting", "require", "settings"]
 

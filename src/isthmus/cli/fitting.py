@@ -22,9 +22,9 @@ from isthmus.cli.talk import count, figures, modality_said, options_said, progre
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.job import Job, choose, is_table
 from isthmus.modalities import Images, Tables
+from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.rows import FrameRows, Rows
-from isthmus.training import Options
 
 __all__ = ["compare", "fit", "info"]
 

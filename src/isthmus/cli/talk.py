@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from isthmus.modalities import Images, Tables
+from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.rows import Rows
-from isthmus.training import Callback, Options
+from isthmus.training import Callback
 
 __all__ = [
     "count",

@@ -11,12 +11,12 @@ from sklearn.utils import check_random_state
 
 from isthmus.batch import Batch
 from isthmus.estimator import AutoEncoder
+from isthmus.guards import seeded
 from isthmus.jobs.baselines import PCAProjection, Smooth, Unchanged, matrix_of
 from isthmus.jobs.job import Job, is_table
 from isthmus.modalities import Images
 from isthmus.part import Part
 from isthmus.rows import as_rows
-from isthmus.training import seeded
 
 __all__ = ["Denoiser"]
 
