@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from isthmus import names
-from isthmus.estimator import DTYPES, AutoEncoder
+from isthmus.building import SLOT_OF, device_of, dtype_of
+from isthmus.estimator import AutoEncoder
 from isthmus.module import AutoEncoderModule
 from isthmus.options import Options
 from isthmus.saving.trees import pack, unpack
@@ -22,7 +23,7 @@ __all__ = ["KIND", "describe", "estimator_of", "rebuild"]
 KIND = "AutoEncoder"
 # What belongs to one run on one machine rather than to the model.
 LEFT_OUT = ("callback", "checkpoint", "checkpoint_seconds", "resume", "device")
-SLOTS = {"encoder": "networks", "bottleneck": "bottlenecks", "decoder": "networks", "loss": "losses"}
+ALWAYS = ("encoder", "bottleneck", "decoder", "loss")
 WEIGHTS = "module."
 FAR = 1e6
 
@@ -85,7 +86,7 @@ def rebuild(tree: Mapping[str, Any], tensors: dict[str, Tensor], parts: tuple[ty
     """
     fitted, weights = _entry(tree, "fitted", dict), _under(WEIGHTS, tensors)
     model = _estimator(_entry(tree, "params", dict), parts, device)
-    model.module_ = _module(_entry(tree, "module", dict), weights, parts, _resolved(device))
+    model.module_ = _module(_entry(tree, "module", dict), weights, parts, device_of(device))
     model.modality_ = model.module_.modality
     model.n_features_in_ = _entry(fitted, "n_features_in", int)
     columns: list[Any] | None = _entry(fitted, "feature_names_in", list | None)
@@ -122,8 +123,7 @@ def _params(model: Any) -> dict[str, Any]:
 def _estimator(params: Mapping[str, Any], parts: tuple[type, ...], device: str) -> AutoEncoder:
     known = {name: names.from_json(value, parts) for name, value in params.items() if name not in LEFT_OUT}
     model = names.construct(AutoEncoder, known | {"device": device})
-    if model.dtype != "auto" and model.dtype not in DTYPES:
-        raise ValueError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, got {model.dtype!r:.80}.")
+    dtype_of(model.dtype, "cpu")
     return model
 
 
@@ -131,7 +131,7 @@ def _describe_module(module: AutoEncoderModule) -> dict[str, Any]:
     floats = {str(value.dtype).removeprefix("torch.") for value in module.parameters()}
     if len(floats) != 1:
         raise TypeError(f"all weights of a model must be of one type, got {', '.join(sorted(floats)) or 'none'}.")
-    parts: dict[str, Any] = {name: names.describe(getattr(module, name)) for name in SLOTS}
+    parts: dict[str, Any] = {name: names.describe(getattr(module, name)) for name in ALWAYS}
     return parts | {
         "modality": names.describe(module.modality),
         "facts": names.to_json(module.modality.facts),
@@ -150,7 +150,7 @@ def _module(
     corruption, penalties = _entry(tree, "corruption", dict | None), _entry(tree, "penalties", list)
     module = AutoEncoderModule(
         names.restore(_entry(tree, "modality", dict), "modalities", parts).build(**_entry(tree, "facts", dict)),
-        **{name: names.restore(_entry(tree, name, dict), slot, parts) for name, slot in SLOTS.items()},
+        **{name: names.restore(_entry(tree, name, dict), SLOT_OF[name], parts) for name in ALWAYS},
         corruption=None if corruption is None else names.restore(corruption, "corruptions", parts),
         penalties=[names.restore(penalty, "penalties", parts) for penalty in penalties],
     ).to(getattr(torch, dtype))
@@ -194,12 +194,6 @@ def _job(
     job = names.construct(names.find_job(kind, parts), params)
     job.estimator_ = estimator
     return job.restore(unpack(_entry(tree, "state", dict), tensors))
-
-
-def _resolved(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def _check_finite(weights: Mapping[str, Tensor]) -> None:
