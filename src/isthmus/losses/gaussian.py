@@ -78,6 +78,8 @@ class GaussianLikelihood(Part):
         if any(categories or ()):
             raise ValueError("a Gaussian likelihood is for numbers; use cell_likelihood for a table with categories.")
         self.width = shape[-1]
+        constant = math.prod(shape) * (HALF_LOG_TWO_PI + math.log(self.sigma))
+        self.register_buffer("constant", torch.tensor(constant, dtype=torch.float64), persistent=False)
         if self.learned:
             self.log_sigma = nn.Parameter(torch.full((self.width,), math.log(self.sigma)))
 
@@ -86,8 +88,7 @@ class GaussianLikelihood(Part):
         if target.mask is not None or self.learned:
             return self.cells(output, target).flatten(1).sum(1)
         squares = F.mse_loss(self.mean(output), target.x, reduction="none").flatten(1)
-        constant = squares.shape[1] * (HALF_LOG_TWO_PI + math.log(self.sigma))
-        return squares.sum(1) * (0.5 / self.sigma**2) + constant
+        return torch.add(self.constant, squares.sum(1), alpha=0.5 / self.sigma**2)
 
     def cells(self, output: Tensor, target: Batch) -> Tensor:
         """Return nats of each value, ``(b, *p, c)``; zero where nothing was observed."""

@@ -144,11 +144,11 @@ class Images(Part):
 
     def encoder(self) -> Part:
         """Return the encoder for images of this size."""
-        return MLPEncoder((512, 256), activation="silu") if self._is_dense() else ConvEncoder()
+        return MLPEncoder((512, 256)) if self._is_dense() else ConvEncoder()
 
     def decoder(self) -> Part:
         """Return the decoder for images of this size."""
-        return MLPDecoder((256, 512), activation="silu") if self._is_dense() else ConvDecoder()
+        return MLPDecoder((256, 512)) if self._is_dense() else ConvDecoder()
 
     def loss(self) -> Part:
         """Return the likelihood of pixels."""

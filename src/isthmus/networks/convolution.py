@@ -32,7 +32,7 @@ class ConvEncoder(Part):
         Channels after each level; a level halves height and width.
     pooling : {'stride', 'max', 'average'}, default='stride'
         How a level halves: a strided 4x4 convolution, or a 3x3 convolution and 2x2 pooling.
-    activation : str, default='gelu'
+    activation : str, default='silu'
         As in :class:`MLPEncoder`.
     norm : {'batch'}, optional
         Batch normalisation after each convolution.
@@ -78,7 +78,7 @@ class ConvEncoder(Part):
         self,
         channels: tuple[int, ...] = (32, 64),
         pooling: str = "stride",
-        activation: str = "gelu",
+        activation: str = "silu",
         norm: str | None = None,
         residual: bool = False,
         flatten: bool = True,
@@ -191,7 +191,7 @@ class ConvDecoder(Part):
         self,
         channels: tuple[int, ...] = (64, 32),
         upsampling: str = "transposed",
-        activation: str = "gelu",
+        activation: str = "silu",
         norm: str | None = None,
         residual: bool = False,
         shortcut: bool = True,

@@ -30,7 +30,7 @@ class MLPEncoder(Part):
     hidden : tuple of int, optional
         Width of each layer, first to last. By default two layers, chosen from the number
         of inputs: 64 and 32 up to 32 inputs, 512 and 256 from 256 on.
-    activation : str, default='gelu'
+    activation : str, default='silu'
         relu, gelu, silu, elu, leaky_relu, softplus, tanh, sigmoid or identity.
     norm : {'batch', 'layer'}, optional
         Normalisation between each linear layer and its activation.
@@ -76,7 +76,7 @@ class MLPEncoder(Part):
     def __init__(
         self,
         hidden: tuple[int, ...] | None = None,
-        activation: str = "gelu",
+        activation: str = "silu",
         norm: str | None = None,
         dropout: float = 0.0,
         residual: bool = False,
@@ -155,7 +155,7 @@ class MLPDecoder(Part):
     def __init__(
         self,
         hidden: tuple[int, ...] | None = None,
-        activation: str = "gelu",
+        activation: str = "silu",
         norm: str | None = None,
         dropout: float = 0.0,
         residual: bool = False,
@@ -224,7 +224,7 @@ class MLPDecoder(Part):
             flat = self.head(self.body(z))
             if self.shortcut:
                 flat = flat + self.linear(z)
-        return flat.view(len(z), *self.shape)
+        return flat if len(self.shape) == 1 else flat.view(len(z), *self.shape)
 
     def _forward_tied(self, h: Tensor) -> Tensor:
         for linear, bias in zip(self._mirrored[:-1], self.biases[:-1], strict=True):
