@@ -238,7 +238,7 @@ def _checked(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(
-            f"column {series.name!r} holds {kind}s, got {series[first]!r:.60} in row {begin + first} "
+            f"column {series.name!r} holds {kind}s, got {_shown(series[first])} in row {begin + first} "
             f"({int(bad.sum())} such cells). Correct them, or leave them empty to have them read as missing."
         )
     if np.isinf(values).any():
@@ -256,7 +256,7 @@ def _numbers(series: pl.Series, kind: str) -> np.ndarray:
         return np.full(len(series), np.nan)
     if dated:
         if dtype == pl.String:
-            series = series.str.to_date(strict=False) if kind == "date" else series.str.to_datetime(strict=False)
+            series = _dates(series, kind)
         elif dtype in (pl.Time, pl.Duration):
             return np.full(len(series), np.nan)
         series = series.cast(pl.Date if kind == "date" else pl.Datetime("us")).to_physical()
@@ -267,6 +267,18 @@ def _numbers(series: pl.Series, kind: str) -> np.ndarray:
         series = series.cast(pl.Float64, strict=False)
         series = series.zip_with(series.is_in([0.0, 1.0]), pl.Series([None], dtype=pl.Float64))
     return series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+
+
+def _dates(text: pl.Series, kind: str) -> pl.Series:
+    """Return text as dates, null where it is none; polars finds the format from the first cells."""
+    try:
+        return text.str.to_date(strict=False) if kind == "date" else text.str.to_datetime(strict=False)
+    except pl.exceptions.ComputeError:  # no cell has a format that it knows
+        return pl.Series(text.name, [None] * len(text), pl.Datetime("us"))
+
+
+def _shown(cell: Any) -> str:
+    return " ".join(repr(cell).split())[:60]
 
 
 def _missing(series: pl.Series) -> np.ndarray:

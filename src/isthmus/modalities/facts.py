@@ -48,6 +48,12 @@ def _check_column(column: dict[str, Any]) -> None:
     _require(kind in KINDS and kind != "ignore", f"kind {where}", f"one of {', '.join(KINDS)}", kind)
     _require(isinstance(column.get("dtype"), str), f"dtype {where}", "text", column.get("dtype"))
     _require(_is_count(column.get("missing"), 0), f"missing {where}", "a count", column.get("missing"))
+    unit, zone = column.get("unit", "us"), column.get("zone")
+    _require(unit in ("ms", "us", "ns"), f"unit {where}", "ms, us or ns", unit)
+    _require(zone is None or isinstance(zone, str), f"zone {where}", "text or none", zone)
+    origin = column.get("origin", {"label": name, "dtype": "object"})
+    fits = isinstance(origin, dict) and set(origin) == {"label", "dtype"} and isinstance(origin["dtype"], str)
+    _require(fits and isinstance(origin["label"], int | str), f"origin {where}", "a label and a dtype", origin)
     if kind == "category":
         _check_values(column, where)
     elif kind == "boolean":

@@ -16,9 +16,7 @@ from isthmus.losses import CellLikelihood, GaussianLikelihood
 from isthmus.modalities.columns import (
     KINDS,
     LIMIT,
-    NUMERIC,
     decode,
-    decode_numbers,
     encode,
     infer,
     learn,
@@ -165,15 +163,14 @@ class Tables(Part):
     def to_rows(self, x: Tensor) -> Any:
         """Return cells ``(b, c)`` as a table of the kind, columns and types that was fitted."""
         cells = x.detach().cpu().double().numpy()
-        if self.container == "numpy" and all(column["kind"] in PLAIN for column in self.columns):
-            table = np.stack([_decode_plain(cells[:, i], column) for i, column in enumerate(self.columns)], 1)
-            dtypes = {column["dtype"] for column in self.columns}
-            return table.astype(NUMPY.get(dtypes.pop(), np.float64) if len(dtypes) == 1 else np.float64, copy=False)
         frame = pl.DataFrame([decode(cells[:, i], column) for i, column in enumerate(self.columns)])
         if self.container == "polars":
             return frame
         if self.container == "numpy":
-            return frame.to_numpy().astype(object)
+            plain = all(dtype.is_numeric() or dtype == pl.Boolean for dtype in frame.dtypes)
+            if plain:
+                return np.stack([series.to_numpy() for series in frame], 1)
+            return np.array([series.to_list() for series in frame], dtype=object).T
         return _to_pandas(frame, [column.get("origin") for column in self.columns])
 
     def encoder(self) -> Part:
@@ -290,10 +287,6 @@ class _Sample:
         return self._rows.take(self._index[index])
 
 
-PLAIN = ("number", "integer", "boolean")
-NUMPY = {name: np.dtype(name.lower().replace("boolean", "bool")) for name in NUMERIC}
-
-
 def _is_plain(array: np.ndarray) -> bool:
     return array.ndim == 2 and array.dtype.kind in "fiub"
 
@@ -306,10 +299,6 @@ def _to_frame(given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
             f"a table has rows and columns, got an array of shape {given.shape}. For images, use modality=Images()."
         )
     return pl.DataFrame({f"x{i}": np.ascontiguousarray(given[:, i]) for i in range(given.shape[1])})
-
-
-def _decode_plain(cells: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
-    return decode_numbers(cells, facts) if facts["kind"] == "number" else decode(cells, facts).to_numpy()
 
 
 def _to_pandas(frame: pl.DataFrame, origins: list[dict[str, Any] | None]) -> Any:
