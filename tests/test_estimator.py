@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from isthmus import AutoEncoder
 from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.rows import ArrayRows
 
 X = load_iris().data
 QUICK = dict(max_epochs=3, threads=1, random_state=0)
@@ -178,6 +179,17 @@ def test_rows_that_do_not_fit_in_memory_are_streamed_and_give_the_same_model(mon
     resident = AutoEncoder(**QUICK).fit(images).transform(images)
     monkeypatch.setattr("isthmus.data._free_memory", lambda: 0)
     assert np.array_equal(AutoEncoder(**QUICK).fit(images).transform(images), resident)
+
+
+def test_rows_that_lie_in_a_file_are_read_in_blocks_and_score_alike(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", X)
+    model = AutoEncoder(dtype="float64", **QUICK).fit(X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    monkeypatch.setattr("isthmus.data.BLOCK_BYTES", 7 * 4 * 8)
+    rows = ArrayRows(mapped)
+    np.testing.assert_allclose(model.score_samples(rows), model.score_samples(X), rtol=1e-9)
+    np.testing.assert_allclose(model.transform(rows), model.transform(X), rtol=1e-9)
+    np.testing.assert_allclose(model.reconstruct(rows), model.reconstruct(X), rtol=1e-9)
 
 
 def test_bfloat16_is_close_to_float32():

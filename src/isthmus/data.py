@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.part import Part
-from isthmus.rows import Rows
+from isthmus.rows import ArrayRows, FrameRows, Rows
 
-__all__ = ["Resident", "Streamed", "load"]
+__all__ = ["Resident", "Streamed", "blocks", "load"]
 
 PROBE = 32
+BLOCK_BYTES = 2**26
 
 
 class Resident:
@@ -64,11 +67,26 @@ def load(rows: Rows, modality: Part, dtype: torch.dtype, most: int | None = None
 
     By default half of the memory that is free now.
     """
-    probe = modality.to_batch(_Chosen(rows, torch.arange(min(PROBE, len(rows))).numpy()), dtype)
-    expected = probe.nbytes / len(probe) * len(rows)
+    expected = _bytes_per_row(rows, modality, dtype) * len(rows)
     if expected <= (_free_memory() // 2 if most is None else most):
         return Resident(modality.to_batch(rows, dtype))
     return Streamed(rows, modality, dtype)
+
+
+def blocks(rows: Rows, modality: Part, dtype: torch.dtype) -> Iterator[Batch]:
+    """Yield rows as batches: at once if they are in memory already, else some 64 MiB at a time."""
+    loaded = isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and not isinstance(rows.array, np.memmap))
+    if loaded:
+        yield modality.to_batch(rows, dtype)
+        return
+    size = max(1, int(BLOCK_BYTES / _bytes_per_row(rows, modality, dtype)))
+    for begin in range(0, len(rows), size):
+        yield modality.to_batch(_Chosen(rows, np.arange(begin, min(begin + size, len(rows)))), dtype)
+
+
+def _bytes_per_row(rows: Rows, modality: Part, dtype: torch.dtype) -> float:
+    probe = modality.to_batch(_Chosen(rows, np.arange(min(PROBE, len(rows)))), dtype)
+    return max(1.0, probe.nbytes / len(probe))
 
 
 def _free_memory() -> int:

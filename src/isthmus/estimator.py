@@ -17,7 +17,7 @@ from torch import Tensor
 from isthmus import names
 from isthmus.batch import Batch, Step
 from isthmus.building import SLOT_OF, build_module, check_number, device_of, dtype_of, part_of
-from isthmus.data import load
+from isthmus.data import blocks, load
 from isthmus.guards import seeded, threads_set
 from isthmus.inference import costs, decode, encode, steps
 from isthmus.modalities import Images, Tables
@@ -249,7 +249,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def transform(self, X: Any) -> np.ndarray:
         """Return the codes of rows, ``(n, values of a code)``; a map or sequence is flattened."""
         rows = self._rows(X)
-        return encode(self.module_, self._stored(rows)).numpy().astype(_float_of(rows))
+        codes = torch.cat([encode(self.module_, stored) for stored in self._blocks(rows)])
+        return codes.numpy().astype(_float_of(rows), copy=False)
 
     def inverse_transform(self, Z: Any) -> Any:
         """Return the rows that codes ``(n, values of a code)`` stand for, as the fitted data were."""
@@ -263,12 +264,15 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def reconstruct(self, X: Any) -> Any:
         """Return what the decoder makes of the rows' codes, as the fitted data were."""
-        return self.modality_.to_rows(self.reconstruct_batch(self._stored(self._rows(X))))
+        stored = self._blocks(self._rows(X))
+        pieces = [self.modality_.to_rows(self.reconstruct_batch(block)) for block in stored]
+        # More than one block has only what comes as arrays: images, and tables that lie in a file.
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction cost in nats, ``(n,)``: higher is more normal."""
-        stored = self._stored(self._rows(X))
-        return -costs(self.module_, stored).double().numpy()
+        found = [costs(self.module_, stored) for stored in self._blocks(self._rows(X))]
+        return -torch.cat(found).double().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -369,8 +373,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Any weight, for the device and dtype of them all."""
         return next(self.module_.parameters())
 
-    def _stored(self, rows: Rows) -> Batch:
-        return self.modality_.to_batch(rows, self._weight.dtype)
+    def _blocks(self, rows: Rows) -> Iterator[Batch]:
+        return blocks(rows, self.modality_, self._weight.dtype)
 
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self, "module_")
