@@ -57,6 +57,8 @@ def fit(
         model.fit(given.rows)
     fitted: AutoEncoder = model if made is None else model.estimator_
     summary = _summary(fitted)
+    if summary["epochs"] < fitted.options_.max_epochs:
+        say(f"stopped after epoch {summary['epochs']}: the held-out cost gets no better")
     about = {"data": data.name, "rows": len(given), "set aside": len(given.rows.set_aside), "seed": seed}
     saving.save(model, out, about=about)
     checkpoint.unlink(missing_ok=True)
@@ -86,6 +88,9 @@ def compare(
             f"{data} has {count(len(rows), 'row')} that can be used; to fit on some and test on others takes 4."
         )
     train, test = _split(len(rows), y, seed)
+    if y is not None and made.verb == "detect":
+        # A detector is fitted on rows that are normal: known anomalies are for testing alone.
+        train = train[~y[train]]
     model = _model(made, rows, modality, values, seed)
     say(f"fitting on {count(len(train), 'row')}, testing on {len(test)} others")
     with _watched(model.estimator, bool(values)):

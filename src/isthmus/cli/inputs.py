@@ -81,7 +81,9 @@ class Given:
         """
         if asked == FOLDER and self.where == "file":
             return [Path(place).parent.name for place in self.places()]
-        whole = self.rows if isinstance(self.rows, FrameRows) and asked in self.rows.frame.columns else None
+        whole: Rows | None = (
+            self.rows if isinstance(self.rows, FrameRows) and asked in self.rows.frame.columns else None
+        )
         if whole is None and self.where != "file" and not isinstance(self.rows, ArrayRows):
             # Read for a model, the rows have the model's columns alone.
             whole = reading.read(self.path)
@@ -125,7 +127,13 @@ def read_for(estimator: AutoEncoder, path: Path, resize: bool = False) -> Given:
     elif isinstance(modality, Images):
         schema = list(modality.shape)
         size = tuple(modality.shape[:2]) if resize else None
-    return _said(Given(path, reading.read(path, schema=schema, size=size)), "--resize")
+    try:
+        rows = reading.read(path, schema=schema, size=size)
+    except ValueError as error:
+        # If every image is of another size, nobody has said what to do.
+        hint = " For images of another size: --resize." if isinstance(modality, Images) and not resize else ""
+        raise ValueError(f"{error}{hint}") from error
+    return _said(Given(path, rows), "--resize")
 
 
 def open_model(path: Path) -> tuple[Any, AutoEncoder]:

@@ -18,6 +18,7 @@ from isthmus.files import atomic
 __all__ = [
     "PICTURES",
     "STDOUT",
+    "check_folder",
     "check_not_input",
     "check_rows_out",
     "write_array",
@@ -60,8 +61,23 @@ def check_rows_out(out: Path, is_table: bool, also: Sequence[str] = ()) -> None:
         raise click.UsageError(f"{said}{extra}; got {out}.", click.get_current_context())
 
 
+def check_folder(out: Path, given: Given) -> None:
+    """Refuse a folder for images that are called as others in it may be.
+
+    Raises
+    ------
+    click.UsageError
+        If there is such a folder, and it is not empty.
+    """
+    if given.where == "file" and out.is_dir() and any(out.iterdir()):
+        raise click.UsageError(f"{out} is there and not empty; name a folder that is not.", click.get_current_context())
+
+
 def write_rows(out: Path, rows: Any, given: Given | None = None) -> None:
-    """Write a table or images; a table with the line or row that each came from."""
+    """Write a table, with the line or row that each came from, or images, called as the files were."""
+    if given is not None and given.where == "file" and not out.suffix:
+        reading.write(out, rows, names=_file_names(given))
+        return
     if isinstance(rows, np.ndarray) and (rows.ndim > 2 or out.suffix.lower() == ".npy"):
         reading.write(out, rows)
         return
@@ -98,6 +114,12 @@ def write_lines(out: Path, records: Sequence[dict[str, Any]]) -> None:
         return
     with atomic(out) as part:
         part.write_text(lines, encoding="utf-8")
+
+
+def _file_names(given: Given) -> list[str]:
+    """Return the files' names without their ends, unless two would be one."""
+    bare = [place.rpartition(".")[0] for place in given.places()]
+    return bare if len(set(bare)) == len(bare) else given.places()
 
 
 def _frame(array: np.ndarray, prefix: str = "x") -> pl.DataFrame:

@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator
 from isthmus import names
 from isthmus.cli.running import wrong_call
 from isthmus.estimator import AutoEncoder
-from isthmus.part import Part
 
 __all__ = ["apply", "read"]
 
@@ -68,8 +67,7 @@ def apply(model: BaseEstimator, values: dict[str, Any]) -> None:
     Raises
     ------
     click.UsageError
-        If there is no such parameter (the line names those there are), or the value is of
-        another type than it takes.
+        If there is no such parameter (the line names those there are), or no such part.
     """
     # Whole parts first: the paths into them are looked up in what was just set.
     for path in sorted(values, key=lambda path: path.removeprefix(INNER).count("__")):
@@ -94,7 +92,6 @@ def _set(model: BaseEstimator, path: str, value: Any) -> None:
         raise _wrong(f"--set {path} has no effect here: {hint}.")
     with wrong_call():
         value = _as_parts(last, value) if isinstance(owner, AutoEncoder) else value
-    _check_type(owner, last, value, path)
     owner.set_params(**{last: value})
 
 
@@ -133,49 +130,6 @@ def _as_parts(name: str, value: Any) -> Any:
             raise ValueError(f"penalties takes a part or a tuple of parts, got {value!r}.")
         return tuple(names.parse(str(one), "penalties") for one in listed)
     return value
-
-
-def _check_type(owner: Any, name: str, value: Any, path: str) -> None:
-    entry = names.schema(type(owner))["properties"][name]
-    if not _fits(value, entry):
-        raise _wrong(f"{path} takes {' or '.join(_kinds(entry))}, got {value!r}.")
-
-
-def _fits(value: Any, entry: dict[str, Any]) -> bool:
-    if "anyOf" in entry:
-        return any(_fits(value, one) for one in entry["anyOf"])
-    if "enum" in entry:
-        return value in entry["enum"]
-    kinds = entry.get("type")
-    if kinds is None or isinstance(value, Part):
-        return True
-    return any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
-
-
-def _is(value: Any, kind: str) -> bool:
-    if kind in ("integer", "number") and isinstance(value, bool):
-        return False
-    python = {
-        "boolean": bool,
-        "integer": int,
-        "number": (int, float),
-        "string": str,
-        "null": type(None),
-        "array": (list, tuple),
-        "object": dict,
-    }
-    return isinstance(value, python[kind])
-
-
-def _kinds(entry: dict[str, Any]) -> list[str]:
-    if "anyOf" in entry:
-        return [kind for one in entry["anyOf"] for kind in _kinds(one)]
-    if "enum" in entry:
-        return [repr(one) for one in entry["enum"]]
-    said = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "True or False"}
-    said |= {"null": "None", "array": "a tuple", "object": "a dict"}
-    kinds = entry.get("type", "any value")
-    return [said.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
 
 
 def _literal(text: str) -> Any:

@@ -195,7 +195,7 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in names:
-        numeric = any(isinstance(row.get(name), int | float) for row in rows)
+        numeric = any(type(row.get(name)) in (int, float) for row in rows)
         shown.add_column(name.replace("_", " "), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*(_cell(row.get(name)) for name in names))
@@ -205,8 +205,8 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):

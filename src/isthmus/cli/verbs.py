@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from isthmus.cli.inputs import Given, open_model, read_for
 from isthmus.cli.outputs import (
     PICTURES,
     STDOUT,
+    check_folder,
     check_not_input,
     check_rows_out,
     write_array,
@@ -26,11 +28,12 @@ from isthmus.cli.outputs import (
 from isthmus.cli.talk import count, figures, say
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs import AnomalyDetector, Denoiser, Mapper
+from isthmus.jobs.job import choose
 from isthmus.modalities import Tables
 
 __all__ = ["denoise", "detect", "encode", "map_rows", "reconstruct", "sample"]
 
-SHOWN = 16
+IMAGES_SHOWN, LINES_SHOWN, KINDS_SHOWN = 16, 40, 19
 
 
 def encode(model: Path, data: Path, out: Path, resize: bool, as_json: bool) -> None:
@@ -51,6 +54,7 @@ def reconstruct(model: Path, data: Path, out: Path, picture: Path | None, resize
     _, estimator = open_model(model)
     check_rows_out(out, isinstance(estimator.modality_, Tables))
     given = read_for(estimator, data, resize)
+    check_folder(out, given)
     _there_and_back(estimator, given, out, picture, as_json, "reconstructed")
 
 
@@ -63,6 +67,7 @@ def denoise(model: Path, data: Path, out: Path, picture: Path | None, resize: bo
         raise _not_for(model, "denoise", "it never saw a corrupted row")
     check_rows_out(out, isinstance(estimator.modality_, Tables))
     given = read_for(estimator, data, resize)
+    check_folder(out, given)
     _there_and_back(estimator, given, out, picture, as_json, "denoised")
 
 
@@ -77,7 +82,8 @@ def map_rows(model: Path, data: Path, out: Path, labels: str | None, resize: boo
     if out.suffix.lower() in PICTURES:
         from isthmus import pictures
 
-        pictures.save(pictures.scatter(points, named), out)
+        figure = pictures.scatter_map(*_labelled(points, named), title=data.name, subtitle=labels or "")
+        pictures.save(figure, out)
     else:
         columns = {"x": points[:, 0], "y": points[:, 1]} | ({} if named is None else {"label": named})
         write_table(out, given.with_places(pl.DataFrame(columns)))
@@ -128,7 +134,8 @@ def sample(model: Path, n_samples: int, out: Path, seed: int, as_json: bool) -> 
     if out.suffix.lower() in PICTURES:
         from isthmus import pictures
 
-        pictures.save(pictures.grid(rows), out)
+        across = next((k for k in range(12, 5, -1) if n_samples % k == 0), 12)
+        pictures.save(pictures.samples_grid(rows, across=across), out)
     else:
         write_rows(out, rows)
     say(f"{count(n_samples, 'row')} drawn, written to {_name(out)}")
@@ -142,15 +149,49 @@ def _there_and_back(
     rows = estimator.reconstruct(given.rows)
     write_rows(out, rows, given)
     if picture is not None:
-        from isthmus import pictures
-
-        index = np.arange(min(SHOWN, len(given)))
-        before, after = given.rows.take(index), rows[: len(index)]
-        draw = pictures.strip if isinstance(estimator.modality_, Tables) else pictures.pairs
-        pictures.save(draw(before, after), picture)
-        say(f"the first {count(len(index), 'row')} drawn in {picture}")
+        _draw_pairs(estimator, given, rows, picture, what)
     cost = -float(estimator.score_samples(given.rows).mean())
     _done(given, out, as_json, f"{what}, {cost:.4g} nats each", cost=cost)
+
+
+def _draw_pairs(estimator: AutoEncoder, given: Given, after: Any, picture: Path, what: str) -> None:
+    from isthmus import pictures
+
+    modality: Any = estimator.modality_
+    if isinstance(modality, Tables):
+        index = np.arange(min(LINES_SHOWN, len(given)))
+        batch = modality.to_batch(choose(given.rows, index))
+        before = batch.x.double().numpy()
+        if batch.mask is not None:
+            before[~batch.mask.numpy()] = np.nan
+        decoded = estimator.reconstruct_batch(batch).double().numpy()
+        # A category has no more and less, which is what colour shows.
+        shown = [i for i, column in enumerate(modality.columns) if column["kind"] != "category"]
+        if not shown:
+            raise ValueError(f"{picture}: a table of categories alone has nothing that colour could show.")
+        names = [modality.names[i] for i in shown]
+        figure = pictures.heat_strip(before[:, shown], decoded[:, shown], names, most=len(index))
+    else:
+        index = np.arange(min(IMAGES_SHOWN, len(given)))
+        figure = pictures.image_grid([given.rows.take(index), after[: len(index)]], ["given", what])
+    pictures.save(figure, picture)
+    say(f"the first {count(len(index), 'row')} drawn in {picture}")
+
+
+def _labelled(points: np.ndarray, labels: list[Any] | None) -> tuple[np.ndarray, Any]:
+    """Return the points that have a label, and labels that a picture can tell apart."""
+    if labels is None:
+        return points, None
+    known = [i for i, label in enumerate(labels) if label is not None and label == label]
+    if len(known) < len(labels):
+        say(f"{count(len(labels) - len(known), 'row')} without a label left out of the picture")
+    kept = [labels[i] for i in known]
+    if any(isinstance(label, str) for label in kept):
+        frequent = {label for label, _ in Counter(map(str, kept)).most_common(KINDS_SHOWN)}
+        if len(frequent) < len(set(map(str, kept))):
+            say(f"the {KINDS_SHOWN} most frequent labels have a colour of their own")
+        kept = [str(label) if str(label) in frequent else "(others)" for label in kept]
+    return points[known], np.array([str(label) if isinstance(label, bool) else label for label in kept])
 
 
 def _points(fitted: Any, estimator: AutoEncoder, given: Given) -> np.ndarray:
