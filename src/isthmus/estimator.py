@@ -55,8 +55,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     penalties : sequence of Part or str, default=()
         What the code should be besides sufficient.
     max_epochs, batch_size, patience : int, optional
-        By default chosen from the number of rows; see
-        :func:`isthmus.training.choose_options`.
+        By default chosen from the number of rows: :func:`isthmus.options.choose_options`.
     learning_rate : float, optional
         By default chosen from the numbers of rows and weights, 4e-3 to 1e-2.
     weight_decay : float, default=0.03
@@ -266,7 +265,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return what the decoder makes of the rows' codes, as the fitted data were."""
         stored = self._blocks(self._rows(X))
         pieces = [self.modality_.to_rows(self.reconstruct_batch(block)) for block in stored]
-        # More than one block has only what comes as arrays: images, and tables that lie in a file.
+        # Only what comes as arrays has more than one block.
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -334,7 +333,9 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if modality is None:
             is_table = isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim == 2)
             modality = Tables() if is_table else Images()
-        self.modality_ = part_of(modality, "modalities").fit(rows)
+        # A closed form's small matrices gain nothing from threads, and lose much on a busy machine.
+        with threads_set(1):
+            self.modality_ = part_of(modality, "modalities").fit(rows)
 
     def _remember_features(self, rows: Rows) -> None:
         if isinstance(rows, FrameRows) and rows.container != "numpy":
@@ -352,7 +353,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _start(self, data: Any, options: Options) -> None:
         # Training rows only: a start that has seen the held-out rows would look too good on them.
         training, _ = split(len(data), options)
-        with seeded(options.seed, options.device):
+        with seeded(options.seed, options.device), threads_set(1):
             self.module_.start(data.take(training[:START_ROWS]).to(options.device))
 
     def _finish(self) -> None:
