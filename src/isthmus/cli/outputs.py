@@ -30,6 +30,7 @@ __all__ = [
 STDOUT = Path("-")
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
 PICTURES = (".png", ".svg")
+PIECE = 2**15
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:
@@ -101,7 +102,11 @@ def write_array(out: Path, codes: np.ndarray, given: Given) -> None:
 def write_table(out: Path, frame: pl.DataFrame) -> None:
     """Write a table; to standard output as CSV."""
     if out == STDOUT:
-        click.echo(frame.write_csv(), nl=False)
+        _print(frame.write_csv())
+    elif frame.is_empty():
+        # No alert is good news, and a file all the same.
+        with atomic(out) as part:
+            frame.write_csv(part)
     else:
         reading.write(out, frame)
 
@@ -110,10 +115,16 @@ def write_lines(out: Path, records: Sequence[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
     lines = "".join(json_text(record) + "\n" for record in records)
     if out == STDOUT:
-        click.echo(lines, nl=False)
+        _print(lines)
         return
     with atomic(out) as part:
         part.write_text(lines, encoding="utf-8")
+
+
+def _print(text: str) -> None:
+    # In pieces: where Python does not buffer, one long write to a pipe ends early without a word.
+    for begin in range(0, len(text), PIECE):
+        click.echo(text[begin : begin + PIECE], nl=False)
 
 
 def _file_names(given: Given) -> list[str]:

@@ -8,6 +8,7 @@ its own (``--modality``, ``--seed``, ``--resume``) cannot be set here.
 from __future__ import annotations
 
 import ast
+import inspect
 from typing import Any
 
 import click
@@ -109,7 +110,7 @@ def _enter(owner: Any, name: str, gone: str) -> Any:
 
 
 def _check_name(owner: Any, name: str, gone: str, path: str) -> None:
-    known = list(owner.get_params(deep=False))
+    known = [name for name in inspect.signature(type(owner)).parameters if name in owner.get_params(deep=False)]
     if name in known:
         return
     if isinstance(owner, AutoEncoder):
