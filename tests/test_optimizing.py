@@ -18,7 +18,9 @@ def gradient(net, x):
     return (net(x) ** 2).sum()
 
 
-def test_the_update_equals_torchs_adamw():
+@pytest.mark.parametrize("large", [1, 20, 10**6], ids=["each alone", "some alone", "all end to end"])
+def test_the_update_equals_torchs_adamw(large, monkeypatch):
+    monkeypatch.setattr("isthmus.optimizing.LARGE", large)
     x = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ours, theirs = network(), network()
     flat = FlatAdamW(ours, weight_decay=0.1, clip=0.0, ema=0.0)
@@ -34,7 +36,9 @@ def test_the_update_equals_torchs_adamw():
         torch.testing.assert_close(first, second, rtol=1e-10, atol=1e-12)
 
 
-def test_the_average_equals_its_recursion():
+@pytest.mark.parametrize("large", [1, 10**6])
+def test_the_average_equals_its_recursion(large, monkeypatch):
+    monkeypatch.setattr("isthmus.optimizing.LARGE", large)
     net = network()
     flat = FlatAdamW(net, clip=0.0, ema=0.95)
     expected = [parameter.detach().clone() for parameter in net.parameters()]
@@ -53,7 +57,9 @@ def test_the_average_equals_its_recursion():
         assert torch.equal(parameter.detach(), value)
 
 
-def test_a_gradient_far_longer_than_usual_is_cut_to_the_limit():
+@pytest.mark.parametrize("large", [1, 10**6])
+def test_a_gradient_far_longer_than_usual_is_cut_to_the_limit(large, monkeypatch):
+    monkeypatch.setattr("isthmus.optimizing.LARGE", large)
     net = network()
     flat = FlatAdamW(net, clip=2.0, ema=0.0)
     for size in (1.0, 1.0, 1.0):
@@ -62,7 +68,7 @@ def test_a_gradient_far_longer_than_usual_is_cut_to_the_limit():
     typical = float(flat._typical)
     _set_gradient(flat, 1000.0)
     flat._clip()
-    norm = torch.cat(flat._gradients).norm()
+    norm = torch.cat([g.flatten() for g in _gradients(flat)]).norm()
     assert float(norm) == pytest.approx(2 * typical)
     assert float(flat._typical) == pytest.approx(typical + 0.05 * (2 * typical - typical))
 
@@ -70,14 +76,18 @@ def test_a_gradient_far_longer_than_usual_is_cut_to_the_limit():
 def test_an_ordinary_gradient_is_not_cut():
     flat = FlatAdamW(network(), clip=5.0, ema=0.0)
     _set_gradient(flat, 1.0)
-    before = flat._gradients[0].clone()
+    before = _gradients(flat)[0].clone()
     flat._clip()
-    assert torch.equal(flat._gradients[0], before)
+    assert torch.equal(_gradients(flat)[0], before)
 
 
 def _set_gradient(flat, size):
-    for gradient in flat._gradients:
+    for gradient in _gradients(flat):
         gradient.fill_(size)
+
+
+def _gradients(flat):
+    return [gradient for group in flat._groups for gradient in group.gradients()]
 
 
 def test_a_part_may_ask_for_its_own_learning_rate():
@@ -96,7 +106,7 @@ def test_a_weight_used_twice_is_stored_once_and_frozen_weights_stay():
     net[0].bias.requires_grad_(False)
     shared = nn.ModuleList([net, net])
     flat = FlatAdamW(shared)
-    assert sum(f.numel() for f in flat._flats) == 4 * 8 + 8 * 2 + 2
+    assert sum(value.numel() for value in flat.weights()) == 4 * 8 + 8 * 2 + 2
 
 
 def test_release_gives_every_weight_its_own_storage():
@@ -109,7 +119,19 @@ def test_release_gives_every_weight_its_own_storage():
     assert all(p.grad is None and torch.equal(p, v) for p, v in zip(net.parameters(), values, strict=True))
 
 
-def test_state_and_load_go_on_exactly():
+def test_a_large_parameter_that_is_not_used_only_decays(monkeypatch):
+    monkeypatch.setattr("isthmus.optimizing.LARGE", 1)
+    net = network()
+    before = net[2].weight.detach().clone()
+    flat = FlatAdamW(net, weight_decay=0.5, clip=0.0, ema=0.0)
+    net[0](torch.ones(2, 4, dtype=torch.float64)).sum().backward()
+    flat.step(0.1)
+    torch.testing.assert_close(net[2].weight.detach(), before * (1 - 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("large", [1, 20, 10**6])
+def test_state_and_load_go_on_exactly(large, monkeypatch):
+    monkeypatch.setattr("isthmus.optimizing.LARGE", large)
     x = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     first, second = network(), network(seed=9)
     one, two = FlatAdamW(first), FlatAdamW(second)

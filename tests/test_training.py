@@ -222,7 +222,7 @@ def test_a_cost_that_is_not_finite_stops_the_fit_with_step_rate_and_cause(monkey
     def step(self, rate):
         original(self, rate)
         if self._steps == 15:  # in the third epoch of six steps
-            self.put([torch.full_like(flat, torch.nan) for flat in self._flats])
+            self.put([torch.full_like(value, torch.nan) for value in self.weights()])
 
     monkeypatch.setattr(FlatAdamW, "step", step)
     with pytest.warns(ConvergenceWarning, match=r"nan at step 16, learning rate .* likely cause: .* Try learning_rate"):
@@ -236,7 +236,7 @@ def test_a_cost_that_is_never_finite_is_an_error(monkeypatch):
 
     def step(self, rate):
         original(self, rate)
-        self.put([torch.full_like(flat, torch.nan) for flat in self._flats])
+        self.put([torch.full_like(value, torch.nan) for value in self.weights()])
 
     monkeypatch.setattr(FlatAdamW, "step", step)
     with pytest.warns(ConvergenceWarning, match="step 2"):  # the start was evaluated, and is kept

@@ -13,14 +13,14 @@ __all__ = ["FlatAdamW"]
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+LARGE = 16_384
 
 
 class FlatAdamW:
-    """AdamW over all parameters of a module, laid end to end.
+    """AdamW over all parameters of a module, small ones laid end to end.
 
-    A small network's step is mostly calls, not arithmetic. With parameters and gradients as
-    views into one vector, clipping, the update and the moving average are one call each,
+    A small network's step is mostly calls, not arithmetic. With its parameters and gradients
+    as views into one vector, clipping, the update and the moving average are one call each,
     whatever the number of layers.
 
     Parameters
@@ -50,57 +50,51 @@ class FlatAdamW:
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter, scale in _scaled(module):
             groups.setdefault(scale, []).append(parameter)
-        self._scales = list(groups)
-        self._members = list(groups.values())
-        self._flats, self._gradients = map(list, zip(*map(_lay_out, self._members), strict=True))
-        self._moments = [_no_moments(flat) for flat in self._flats]
-        self._averages = [flat.clone() for flat in self._flats] if ema else []
-        like = self._flats[0]
-        self._typical = torch.zeros((), dtype=like.dtype, device=like.device)
+        self._groups = [_Group(scale, members) for scale, members in groups.items()]
+        values = self._values()
+        self._averages = [value.clone() for value in values] if ema else []
+        self._typical = values[0].new_zeros(())
         self._steps = 0
         # Averaging a large network at every step would cost a twentieth of it.
-        self._every = 1 if sum(flat.numel() for flat in self._flats) < 200_000 else 8
+        self._every = 1 if sum(value.numel() for value in values) < 200_000 else 8
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero, in place."""
-        for gradient in self._gradients:
-            gradient.zero_()
+        """Set all gradients to zero."""
+        for group in self._groups:
+            group.zero_grad()
 
     def step(self, learning_rate: float) -> None:
         """Clip, update, average."""
         if self.clip:
             self._clip()
-        for flat, gradient, moments, scale in zip(
-            self._flats, self._gradients, self._moments, self._scales, strict=True
-        ):
+        for group in self._groups:
             # torch's own update without the class around it, whose bookkeeping takes longer
             # than the arithmetic of a small network.
             adamw(
-                [flat],
-                [gradient],
-                [moments["exp_avg"]],
-                [moments["exp_avg_sq"]],
+                group.values,
+                group.gradients(),
+                group.means,
+                group.squares,
                 [],
-                [moments["step"]],
+                group.steps,
                 fused=True,
                 amsgrad=False,
                 maximize=False,
                 beta1=BETAS[0],
                 beta2=BETAS[1],
                 eps=EPSILON,
-                lr=learning_rate * scale,
+                lr=learning_rate * group.scale,
                 weight_decay=self.weight_decay,
             )
         self._steps += 1
         if self._averages and self._steps % self._every == 0:
             decay = min(self.ema, (1 + self._steps) / (10 + self._steps)) ** self._every
-            for average, flat in zip(self._averages, self._flats, strict=True):
-                average.lerp_(flat, 1 - decay)
+            torch._foreach_lerp_(self._averages, self._values(), 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Hold the averaged weights in the module for a while."""
-        kept = [flat.clone() for flat in self._flats] if self._averages else []
+        kept = self.weights() if self._averages else []
         self.put(self._averages)
         try:
             yield
@@ -109,56 +103,96 @@ class FlatAdamW:
 
     def weights(self) -> list[Tensor]:
         """Return a copy of all weights, as :meth:`put` takes them."""
-        return [flat.clone() for flat in self._flats]
+        return [value.clone() for value in self._values()]
 
     @torch.no_grad()
     def put(self, weights: list[Tensor]) -> None:
         """Write weights into the module; an empty list leaves them."""
-        for flat, values in zip(self._flats, weights, strict=False):
-            flat.copy_(values)
+        for value, given in zip(self._values(), weights, strict=False):
+            value.copy_(given)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that a later step depends on, by name."""
-        state = {"steps": torch.tensor(self._steps), "typical": self._typical.clone()}
-        for i, flat in enumerate(self._flats):
-            state[f"weights.{i}"] = flat.clone()
-            state |= {f"adam.{name}.{i}": value.clone() for name, value in self._moments[i].items()}
-        return state | {f"average.{i}": average.clone() for i, average in enumerate(self._averages)}
+        return {name: value.clone() for name, value in self._named()} | {"steps": torch.tensor(self._steps)}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from :meth:`state`."""
         self._steps = int(state["steps"])
-        self._typical.copy_(state["typical"])
-        self.put([state[f"weights.{i}"] for i in range(len(self._flats))])
-        for i, average in enumerate(self._averages):
-            average.copy_(state[f"average.{i}"])
-        for i, moments in enumerate(self._moments):
-            for name in MOMENTS:
-                moments[name].copy_(state[f"adam.{name}.{i}"])
+        for name, value in self._named():
+            value.copy_(state[name])
 
     @torch.no_grad()
     def release(self) -> None:
         """Give every parameter its own storage back, without gradients."""
-        for members in self._members:
-            for parameter in members:
-                parameter.data = parameter.data.clone()
-                parameter.grad = None
+        for group in self._groups:
+            group.release()
+
+    def _values(self) -> list[Tensor]:
+        return [value for group in self._groups for value in group.values]
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        yield "typical", self._typical
+        for i, average in enumerate(self._averages):
+            yield f"average.{i}", average
+        for g, group in enumerate(self._groups):
+            for kind in ("values", "means", "squares", "steps"):
+                for i, value in enumerate(getattr(group, kind)):
+                    yield f"{kind}.{g}.{i}", value
 
     def _clip(self) -> None:
-        norms = [torch.linalg.vector_norm(gradient) for gradient in self._gradients]
+        gradients = [gradient for group in self._groups for gradient in group.gradients()]
+        norms = torch._foreach_norm(gradients)
         norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
         if self._steps == 0:
             self._typical.copy_(norm)
         limit = self.clip * self._typical
-        factor = (limit / norm.clamp_min(1e-30)).clamp_max(1)
-        for gradient in self._gradients:
-            gradient.mul_(factor)
+        # On the processor a scalar is read for nothing, and an ordinary gradient left as it is.
+        if norm.device.type != "cpu" or not norm <= limit:
+            torch._foreach_mul_(gradients, (limit / norm.clamp_min(1e-30)).clamp_max(1))
         self._typical.lerp_(torch.minimum(norm, limit), 0.05)
 
 
-def _no_moments(flat: Tensor) -> dict[str, Tensor]:
-    step = torch.zeros((), dtype=torch.float32, device=flat.device)
-    return {"step": step, "exp_avg": torch.zeros_like(flat), "exp_avg_sq": torch.zeros_like(flat)}
+class _Group:
+    """Parameters with one learning-rate scale: small ones end to end in one vector, each large one alone.
+
+    A large gradient is left to autograd, which hands over the tensor it made: adding it into
+    a vector would cost more than the call that is saved.
+    """
+
+    def __init__(self, scale: float, members: list[nn.Parameter]):
+        self.scale = scale
+        self._small = [parameter for parameter in members if parameter.numel() < LARGE]
+        self._large = [parameter for parameter in members if parameter.numel() >= LARGE]
+        self._flat: Tensor | None = None
+        self._gradient: Tensor | None = None
+        if self._small:
+            self._flat, self._gradient = _lay_out(self._small)
+        for parameter in self._large:
+            parameter.grad = None
+        self.values = ([] if self._flat is None else [self._flat]) + [large.data for large in self._large]
+        self.means = [torch.zeros_like(value) for value in self.values]
+        self.squares = [torch.zeros_like(value) for value in self.values]
+        self.steps = [torch.zeros((), dtype=torch.float32, device=value.device) for value in self.values]
+
+    def zero_grad(self) -> None:
+        if self._gradient is not None:
+            self._gradient.zero_()
+        for parameter in self._large:
+            parameter.grad = None
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients beside ``values``; zeros for a large parameter that was not used."""
+        for parameter in self._large:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        first = [] if self._gradient is None else [self._gradient]
+        return first + [parameter.grad for parameter in self._large if parameter.grad is not None]
+
+    def release(self) -> None:
+        for parameter in self._small:
+            parameter.data = parameter.data.clone()
+        for parameter in (*self._small, *self._large):
+            parameter.grad = None
 
 
 def _scaled(module: nn.Module) -> Iterator[tuple[nn.Parameter, float]]:
