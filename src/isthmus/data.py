@@ -17,6 +17,7 @@ __all__ = ["Resident", "Streamed", "blocks", "load"]
 
 PROBE = 32
 BLOCK_BYTES = 2**26
+COPY_BYTES = 2**26
 
 
 class Resident:
@@ -62,15 +63,17 @@ class _Chosen:
         return self._rows.take(self._index[index])
 
 
-def load(rows: Rows, modality: Part, dtype: torch.dtype, most: int | None = None) -> Resident | Streamed:
-    """Return rows as examples: resident if they take less than ``most`` bytes.
+def load(rows: Rows, modality: Part, dtype: torch.dtype, device: str = "cpu") -> Resident | Streamed:
+    """Return rows as examples: resident, unless they take more than half of the free memory.
 
-    By default half of the memory that is free now.
+    A large array is not copied either where the arithmetic runs on the processor: what its
+    rows become is made anew for every block, which costs no more time than gathering them.
     """
     expected = _bytes_per_row(rows, modality, dtype) * len(rows)
-    if expected <= (_free_memory() // 2 if most is None else most):
-        return Resident(modality.to_batch(rows, dtype))
-    return Streamed(rows, modality, dtype)
+    at_hand = device == "cpu" and isinstance(rows, ArrayRows)
+    if expected > (COPY_BYTES if at_hand else _free_memory() // 2):
+        return Streamed(rows, modality, dtype)
+    return Resident(modality.to_batch(rows, dtype))
 
 
 def blocks(rows: Rows, modality: Part, dtype: torch.dtype) -> Iterator[Batch]:

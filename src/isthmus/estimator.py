@@ -195,7 +195,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._fit_modality(rows)
         self._remember_features(rows)
         self._build(seed)
-        data = load(rows, self.modality_, self._weight.dtype)
+        data = load(rows, self.modality_, self._weight.dtype, self._weight.device.type)
         options = choose_options(len(data), self.module_, self._asked(seed))
         logger.info("fit %d rows: %s", len(data), options)
         with threads_set(options.threads):
@@ -231,7 +231,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         else:
             rows = self._rows(X)
             self._seed = getattr(self, "_seed", 0) + 1
-        data = load(rows, self.modality_, self._weight.dtype)
+        data = load(rows, self.modality_, self._weight.dtype, self._weight.device.type)
         asked = self._asked(self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
