@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +170,14 @@ def test_figures_without_json_are_a_line_each(folder, tmp_path):
     assert dict(line.split(maxsplit=1) for line in out.splitlines())["epochs"] == "2"
 
 
+def test_missing_cells_and_constant_columns_are_named(tmp_path):
+    gap = pl.when(pl.int_range(ROWS) < 3).then(None).otherwise(pl.col("width"))
+    make_frame().with_columns(gap.alias("width"), pl.lit(7).alias("same")).write_csv(tmp_path / "t.csv")
+    ran = Ran("fit", tmp_path / "t.csv", "-o", tmp_path / "m", *QUICK).ok()
+    assert "missing cells: width: 3\n" in ran.err
+    assert "nothing to learn from: same (" in ran.err
+
+
 def test_a_column_left_out_is_named(tmp_path):
     frame = make_frame().with_columns(pl.Series("id", [f"tree {i}" for i in range(ROWS)]))
     frame.write_csv(tmp_path / "t.csv")
@@ -251,6 +261,8 @@ def test_a_wrong_call_is_one_line_and_status_2(folder, tmp_path, words, said):
         (("map", "map", "trees.csv", "-o", "m.png", "--labels", "kin"), ("'kin' is no file", "kind")),
         (("fit", "trees.csv", "-o", "photos"), ("photos is a folder with other things",)),
         (("fit", "trees.csv", "-o", "images.npy"), ("images.npy is a file",)),
+        (("fit", "trees.csv", "-o", "trees.csv/m"), ("'trees.csv' is a file",)),
+        (("map", "map", "trees.csv", "-o", "trees.csv/new/m.png"), ("'trees.csv' is a file",)),
         (("compare", "trees.csv"), ("--for",)),
         (("completion", "tcsh"), ("tcsh",)),
         (("frobnicate",), ("No such command", "frobnicate")),
@@ -475,6 +487,29 @@ def test_labels_may_be_a_file_with_one_for_each_row(folder, tmp_path):
     Ran(*words, tmp_path / "labels.npy").refused(1, "59 labels for the 60 rows")
 
 
+def test_labels_of_lines_set_aside_are_passed_over(folder, odd, tmp_path):
+    labels = [f"label {i}" for i in range(2, ROWS + 2)]
+    pl.DataFrame({"label": labels}).write_csv(tmp_path / "labels.csv")
+    Ran("map", folder / "map", odd, "-o", tmp_path / "m.csv", "--labels", tmp_path / "labels.csv").ok()
+    points = pl.read_csv(tmp_path / "m.csv")
+    assert len(points) == ROWS - 2
+    assert points["label"].to_list() == [f"label {line}" for line in points["line"]]
+
+
+def test_rows_without_a_label_are_left_out_of_the_picture_and_counted(folder, tmp_path):
+    gap = pl.when(pl.int_range(ROWS) < 3).then(None).otherwise(pl.col("kind"))
+    make_frame().with_columns(gap.alias("site")).write_csv(tmp_path / "t.csv")
+    ran = Ran("map", folder / "map", tmp_path / "t.csv", "-o", tmp_path / "m.png", "--labels", "site").ok()
+    assert "3 rows without a label" in ran.err
+
+
+def test_a_code_of_one_value_is_shown_as_a_line(folder, tmp_path):
+    Ran("fit", folder / "trees.csv", "-o", tmp_path / "m", *QUICK, "--set", "bottleneck__size=1").ok()
+    ran = Ran("map", tmp_path / "m", folder / "trees.csv", "-o", tmp_path / "m.csv").ok()
+    assert "shown is a line" in ran.err
+    assert (pl.read_csv(tmp_path / "m.csv")["y"] == 0).all()
+
+
 def test_denoise_fills_and_cleans(folder, tmp_path):
     gap = pl.when(pl.int_range(ROWS) == 3).then(None).otherwise(pl.col("width"))
     make_frame().with_columns(gap.alias("width")).write_csv(tmp_path / "gap.csv")
@@ -520,6 +555,21 @@ def test_compare_for_detect_takes_the_rarer_label_for_anomalies(tmp_path):
     assert values["methods"][0]["auroc"] == 1.0
 
 
+def test_compare_refuses_what_it_cannot_split_or_judge(folder, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n5,7\n")
+    Ran("compare", tmp_path / "t.csv", "--for", "map").refused(1, "3 rows that can be used")
+    words = ("compare", folder / "trees.csv", "--for", "detect", "--labels", "count")
+    Ran(*words).refused(1, "labels of two values", "got 9: 0, 1, 2")
+
+
+def test_a_fit_that_stops_early_says_so(folder, tmp_path):
+    words = ("--set", "patience=1", "--set", "max_epochs=30", "--set", "learning_rate=0.5", "--set", "threads=1")
+    ran = Ran("fit", folder / "trees.csv", "-o", tmp_path / "m", *words, "--json").ok()
+    epochs = json.loads(ran.out)["epochs"]
+    assert epochs < 30
+    assert f"stopped after epoch {epochs}:" in ran.err
+
+
 def test_info_says_what_a_model_is(folder):
     values = json.loads(Ran("info", folder / "detect", "--json").ok().out)
     assert (values["kind"], values["job"], values["data"], values["rows"]) == (
@@ -559,6 +609,25 @@ def test_nobody_listening_is_no_failure(folder):
     assert found.stdout.startswith("line,z0")
     assert found.returncode == 141
     assert "rror" not in found.stderr, found.stderr
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_bar_with_the_talk_above_it(folder, tmp_path):
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-m", "isthmus", "fit", str(folder / "trees.csv"), "-o", str(tmp_path / "m"), *QUICK]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # a terminal whose other end has closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+        assert process.wait(60) == 0
+        assert process.stdout.read().startswith(b"epochs")
+    os.close(ours)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    assert any(line.startswith("options: at most 2 epochs") for line in lines)
+    assert any(line.startswith("epoch 2/2") and "nats a row" in line for line in lines)
 
 
 LONG = ("--set", "max_epochs=40", "--set", "patience=40", "--set", "threads=1", "--set", "checkpoint_seconds=0")
@@ -611,6 +680,24 @@ def test_a_killed_fit_resumes_to_the_same_weights(folder, uninterrupted, tmp_pat
     assert (tmp_path / "m.checkpoint.safetensors").exists()
     Ran("fit", folder / "long.csv", "-o", model, *LONG, "--resume").ok()
     assert (model / "weights.safetensors").read_bytes() == uninterrupted
+
+
+def test_ctrl_c_before_the_first_step_says_that_nothing_was_kept(folder, tmp_path, monkeypatch):
+    from isthmus.estimator import AutoEncoder
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AutoEncoder, "fit", stop)
+    ran = Ran("fit", folder / "trees.csv", "-o", tmp_path / "m", *QUICK)
+    assert (ran.status, ran.err.splitlines()[-1]) == (
+        130,
+        "isthmus: interrupted; nothing was kept, as no step was done yet.",
+    )
+    monkeypatch.setattr(AutoEncoder, "transform", stop)
+    ran = Ran("encode", folder / "trees", folder / "trees.csv", "-o", tmp_path / "c.csv")
+    assert (ran.status, ran.err) == (130, "isthmus: interrupted.\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_resume_with_other_options_is_refused_and_keeps_the_checkpoint(folder, tmp_path, monkeypatch):

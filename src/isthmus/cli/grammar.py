@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,19 @@ class _Out(click.Path):
         kind = "-" if str(path) == "-" else path.suffix.lower()
         if self.kinds and kind not in self.kinds:
             self.fail(f"{str(path)!r} should end in {_either(self.kinds)}.", param, ctx)
+        if kind != "-":
+            self._check_place(path, param, ctx)
         return path
+
+    def _check_place(self, path: Path, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Refuse now what could not be written after the work is done."""
+        if self.kinds and path.is_dir():
+            self.fail(f"{str(path)!r} is a folder.", param, ctx)
+        parent = next(folder for folder in (*path.parents, Path()) if folder.exists())
+        if not parent.is_dir():
+            self.fail(f"{str(parent)!r} is a file; a folder was expected there.", param, ctx)
+        if not os.access(parent, os.W_OK):
+            self.fail(f"nothing can be written in {str(parent)!r}: permission denied.", param, ctx)
 
 
 class _Size(click.ParamType):

@@ -131,7 +131,8 @@ def read_for(estimator: AutoEncoder, path: Path, resize: bool = False) -> Given:
         rows = reading.read(path, schema=schema, size=size)
     except ValueError as error:
         # If every image is of another size, nobody has said what to do.
-        hint = " For images of another size: --resize." if isinstance(modality, Images) and not resize else ""
+        others = isinstance(modality, Images) and path.is_dir() and not resize
+        hint = " For images of another size: --resize." if others else ""
         raise ValueError(f"{error}{hint}") from error
     return _said(Given(path, rows), "--resize")
 

@@ -75,7 +75,7 @@ class Root(click.Group):
             _complain(error.message)
             return error.status
         except (click.Abort, KeyboardInterrupt):
-            click.echo("isthmus: interrupted.", err=True)
+            _say("isthmus: interrupted.")
             return 130
         except (BrokenPipeError, _ReaderGone):
             # Python flushes at exit: without a place to flush to, it would complain then.
@@ -118,7 +118,12 @@ def _said(error: Exception) -> str:
 
 def _complain(message: str, ctx: click.Context | None = None) -> None:
     see = f" See {ctx.command_path} --help." if ctx is not None else ""
-    click.echo(f"isthmus: {' '.join(message.split())}{see}", err=True)
+    _say(f"isthmus: {' '.join(message.split())}{see}")
+
+
+def _say(line: str) -> None:
+    # Not click.echo, which reaches past a progress bar to the terminal under it.
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -130,7 +135,7 @@ def _one_line_warnings() -> Iterator[None]:
         line = " ".join(str(message).split())
         if line not in said:
             said.add(line)
-            click.echo(f"isthmus: note: {line}", err=True)
+            _say(f"isthmus: note: {line}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -159,4 +164,4 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not record.name.startswith(TOLD):
-            click.echo(f"isthmus: note: {' '.join(record.getMessage().split())}", err=True)
+            _say(f"isthmus: note: {' '.join(record.getMessage().split())}")

@@ -39,8 +39,9 @@ RESIZE = "; give size="
 
 
 def say(text: str) -> None:
-    """Print a line of talk."""
-    click.echo(text, err=True)
+    """Print a line of talk; above a progress bar, if one is shown."""
+    # Not click.echo, which reaches past the bar to the terminal under it.
+    print(text, file=sys.stderr, flush=True)
 
 
 def count(n: int, what: str) -> str:
@@ -78,10 +79,17 @@ def modality_said(modality: Part) -> list[str]:
         kinds.setdefault(column["kind"], []).append(column["name"])
     said = [f"{count(len(names), kind)} ({_some(names)})" for kind, names in kinds.items()]
     lines = [f"read as tables: {', '.join(said).replace('categorys', 'categories')}"]
-    if modality.ignored:
+    missing = [f"{column['name']}: {column['missing']}" for column in modality.columns if column["missing"]]
+    if missing:
+        lines.append(f"missing cells: {_some(missing)}")
+    constant = [column["name"] for column in modality.columns if column.get("low", 0) == column.get("high", 1)]
+    if constant:
+        lines.append(f"nothing to learn from: {_some(constant)} (one value, or none, in all rows)")
+    unasked = [name for name in modality.ignored if name not in (modality.types or {})]
+    if unasked:
         lines.append(
-            f"left out: {_some(modality.ignored)} (a value of its own in nearly every row); "
-            "to use one: --set modality__types=\"{'NAME': 'category'}\""
+            f"left out: {_some(unasked)} (a value of its own in nearly every row); "
+            "to use one: modality__types=\"{'NAME': 'category'}\""
         )
     return lines
 

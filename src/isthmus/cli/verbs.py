@@ -200,11 +200,13 @@ def _points(fitted: Any, estimator: AutoEncoder, given: Given) -> np.ndarray:
     codes = estimator.transform(given.rows)
     if codes.shape[1] == 2:
         return codes
+    line = min(codes.shape) < 2
     say(
-        f"the model's code has {count(codes.shape[1], 'value')}: shown are its two principal components "
-        "over these rows; for a model that makes maps: isthmus fit DATA -o MODEL --for map"
+        f"the model's code has {count(codes.shape[1], 'value')}; shown "
+        f"{'is a line' if line else 'are its two principal components over these rows'}. "
+        "For a model that makes maps: isthmus fit DATA -o MODEL --for map"
     )
-    if min(codes.shape) < 2:
+    if line:
         return np.column_stack([codes[:, :1], np.zeros(len(codes))])
     return PCA(2, random_state=0).fit_transform(codes)
 
