@@ -162,7 +162,7 @@ def test_fit_prints_its_figures_as_one_json_object(folder, tmp_path):
     values = json.loads(ran.out)
     assert (values["rows"], values["set_aside"], values["epochs"]) == (ROWS, [], 2)
     assert values["options"]["max_epochs"] == 2
-    assert values["cost"] == load(tmp_path / "m").history_[values["best_epoch"] - 1]["cost"]
+    assert values["cost"] == load(tmp_path / "m").history_[values["best_epoch"]]["cost"]
 
 
 def test_figures_without_json_are_a_line_each(folder, tmp_path):
@@ -579,7 +579,7 @@ def test_info_says_what_a_model_is(folder):
         ROWS,
     )
     assert values["false_alarm_rate"] == 0.01
-    assert len(values["history"]) == 2
+    assert [row["epoch"] for row in values["history"]] == [0, 1, 2]
     text = Ran("info", folder / "photo-model").ok().out
     assert "Images()" in text
     assert "6 x 5" in text

@@ -228,7 +228,7 @@ def test_a_cost_that_is_not_finite_stops_the_fit_with_step_rate_and_cause(monkey
     with pytest.warns(ConvergenceWarning, match=r"nan at step 16, learning rate .* likely cause: .* Try learning_rate"):
         fitted = model().fit(rows())
     assert np.isfinite(fitted.score_samples(rows())).all()
-    assert len(fitted.history_) == 2
+    assert [row["epoch"] for row in fitted.history_] == [0, 1, 2]
 
 
 def test_a_cost_that_is_never_finite_is_an_error(monkeypatch):
@@ -241,7 +241,7 @@ def test_a_cost_that_is_never_finite_is_an_error(monkeypatch):
     monkeypatch.setattr(FlatAdamW, "step", step)
     with pytest.warns(ConvergenceWarning, match="step 2"):  # the start was evaluated, and is kept
         fitted = model().fit(rows())
-    assert fitted.history_ == []
+    assert [row["epoch"] for row in fitted.history_] == [0]
     assert np.isfinite(fitted.score_samples(rows())).all()
 
 
@@ -304,10 +304,11 @@ def test_the_learning_rate_rises_then_falls_as_a_cosine():
 
 def test_the_history_holds_costs_and_errors_of_both_parts():
     history = model().fit(rows()).history_
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3, 4, 5, 6]
     assert {"step", "learning_rate", "cost", "error", "validation_cost", "validation_error", "seconds"} <= set(
         history[-1]
     )
+    assert "cost" not in history[0]
     assert all(np.isfinite(value) for row in history for value in row.values())
 
 

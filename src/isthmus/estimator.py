@@ -43,9 +43,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Parameters
     ----------
     modality : Part or str, optional
-        What rows are: :class:`~isthmus.modalities.Tables` or
-        :class:`~isthmus.modalities.Images`. By default tables for data frames and 2-D
-        arrays, images for 3-D and 4-D arrays and folders of images.
+        What rows are. By default :class:`~isthmus.modalities.Tables` for data frames and 2-D
+        arrays, :class:`~isthmus.modalities.Images` for 3-D and 4-D arrays and folders.
     bottleneck : Part or str, default='linear'
         What the code is.
     encoder, decoder, loss : Part or str, optional
@@ -87,7 +86,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     history_ : list of dict
         Per epoch: epoch, step, learning_rate, cost, error, validation_cost,
-        validation_error, seconds. Costs are nats per row, errors sums of squares per row.
+        validation_error, seconds; epoch 0 is the start. Costs are nats, errors sums of
+        squares per row.
     modality_ : Part
         The fitted modality.
     module_ : AutoEncoderModule

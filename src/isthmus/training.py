@@ -83,7 +83,7 @@ def train(
     history : list of dict
         For each epoch: epoch, step, learning_rate, cost and error (training; the error from
         one mini-batch in each block), validation_cost and validation_error (held-out rows,
-        averaged weights), seconds.
+        averaged weights), seconds. Epoch 0 is the start, and has held-out figures only.
     state : dict of str to Tensor
         The optimizer's state.
 
@@ -107,7 +107,7 @@ def train(
             fit.load(checkpoint)
         else:
             # Where the parts start may be the best that these rows allow: PCA, for one.
-            fit.evaluate(data, held_out)
+            fit.evaluate_start(data, held_out)
         saved = time.monotonic()
         while fit.epoch < options.max_epochs and fit.stale < options.patience and not fit.failed:
             order = training[_order(len(training), options.seed, fit.epoch)]
@@ -208,6 +208,13 @@ class _Fit:
             else:
                 self.stale += epochs
         return {"validation_cost": cost, "validation_error": error}
+
+    def evaluate_start(self, data: Data, held_out: Tensor) -> None:
+        """Count the weights before the first step among the candidates, as epoch 0 of the history."""
+        began = time.monotonic()
+        figures = self.evaluate(data, held_out)
+        if figures:
+            self.history.append({"epoch": 0, "step": 0, **figures, "seconds": time.monotonic() - began})
 
     def finish(self) -> None:
         """Put the best weights into the module."""

@@ -154,12 +154,14 @@ def test_fitting_and_streaming_a_folder_decode_some_images_at_a_time(tmp_path, m
     modality = Images().fit(folder)
     assert most[0] == 70
     most[0] = 0
-    streamed = load(folder, modality, torch.float32, most=80 * 192 - 1)
+    monkeypatch.setattr("isthmus.data._free_memory", lambda: 2 * (80 * 192 - 1))
+    streamed = load(folder, modality, torch.float32)
     assert isinstance(streamed, Streamed)
     index = torch.tensor([70, 3, 3])
     np.testing.assert_array_equal(streamed.take(index).x.numpy(), take([70, 3, 3]))
     assert most[0] <= 10
-    resident = load(folder, modality, torch.float32, most=80 * 192)
+    monkeypatch.setattr("isthmus.data._free_memory", lambda: 2 * 80 * 192)
+    resident = load(folder, modality, torch.float32)
     assert isinstance(resident, Resident)
     assert torch.equal(resident.take(index).x, streamed.take(index).x)
 

@@ -134,7 +134,11 @@ def test_a_packed_table_is_read(tmp_path):
     assert table(tmp_path, gzip.compress(b"a,b\n1,2\n"), "table.csv.gz").frame.rows() == [(1, 2)]
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", gzip.compress(b"a,b\n1,2\n" * 50)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a,b\n1,2\n", gzip.compress(b"a,b\n1,2\n" * 50)[:-9]],
+    ids=["empty", "not packed", "cut off"],
+)
 def test_a_damaged_packed_table_is_an_error(tmp_path, content):
     with pytest.raises(ValueError, match="damaged|is empty"):
         table(tmp_path, content, "table.csv.gz")

@@ -207,7 +207,7 @@ def _summary(estimator: AutoEncoder) -> dict[str, Any]:
     kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
     shown = ("cost", "error", "validation_cost", "validation_error")
     return {
-        "epochs": len(history),
+        "epochs": history[-1]["epoch"],
         "best_epoch": kept["epoch"],
         **{name: kept[name] for name in shown if name in kept},
         "seconds": sum(row["seconds"] for row in history),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ DAMAGED = (
     KeyError,
     TypeError,
     OverflowError,
+    # What numpy lets through from reading the text of an .npy header.
+    SyntaxError,
+    tokenize.TokenError,
     SyntaxError,
     RuntimeError,
     zipfile.BadZipFile,

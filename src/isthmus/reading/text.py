@@ -196,7 +196,7 @@ def _not_utf8(path: Path, data: bytes, error: Exception) -> str:
     except UnicodeDecodeError as wrong:
         line = data.count(b"\n", 0, wrong.start) + 1
         return f"{path} is not UTF-8: line {line} holds the byte {data[wrong.start]:#x}; save it as UTF-8."
-    return f"{path} cannot be read as a table ({str(error)[:120]})."
+    return f"{path} cannot be read as a table ({' '.join(str(error).split())[:120]})."
 
 
 def _irregular(path: Path, data: bytes, separator: str) -> Text:

@@ -52,13 +52,13 @@ def _fit(fitted: Mapping[str, Any]) -> dict[str, Any]:
     if not history:
         return said
     measured = [row for row in history if isinstance(row.get("validation_cost"), float)]
-    # With held-out rows the best epoch is kept, without them the last.
+    # With held-out rows the best weights are kept, without them the last.
     kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
     figures = {name: kept[name] for name in ("cost", "error", "validation_cost", "validation_error") if name in kept}
     units = {name: f"{name} ({'nats' if 'cost' in name else 'sum of squares'} per row)" for name in figures}
     return (
         said
-        | {"epochs": len(history), "epoch kept": kept.get("epoch")}
+        | {"epochs": history[-1].get("epoch"), "best epoch": kept.get("epoch")}
         | {units[name]: value for name, value in figures.items()}
         | {"seconds": sum(row.get("seconds", 0.0) for row in history)}
     )
