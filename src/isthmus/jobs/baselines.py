@@ -65,7 +65,7 @@ class PCAReconstruction(BaseEstimator):
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Find the components."""
-        self.pca_ = PCA(self.n_components, svd_solver="full").fit(X)
+        self.pca_ = _components(self.n_components, X)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -112,22 +112,26 @@ class PCAProjection(TransformerMixin, BaseEstimator):
         """Find the components of clean ``y``, and how many bring noisy ``X`` nearest to it."""
         noisy = X.reshape(len(X), -1)
         clean = noisy if y is None else y.reshape(len(y), -1)
-        # Judged on rows that the components were not found on, or all of them would seem best.
-        half = max(1, len(clean) // 2)
-        trial = PCA(svd_solver="full").fit(clean[:half])
-        codes = trial.transform(noisy[half:])
-        sizes = range(1, len(trial.components_) + 1)
-        errors = [
-            np.mean((codes[:, :size] @ trial.components_[:size] + trial.mean_ - clean[half:]) ** 2) for size in sizes
-        ]
-        best = 1 + int(np.argmin(errors)) if len(clean) > 1 else 1
-        self.pca_ = PCA(min(best, *clean.shape), svd_solver="full").fit(clean)
+        best = self._best_size(noisy, clean) if len(clean) > 1 else 1
+        self.pca_ = _components(min(best, *clean.shape), clean)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Return the projections, in the shape of the rows."""
         flat = X.reshape(len(X), -1)
         return self.pca_.inverse_transform(self.pca_.transform(flat)).reshape(X.shape)
+
+    @staticmethod
+    def _best_size(noisy: np.ndarray, clean: np.ndarray) -> int:
+        # Judged on rows that the components were not found on, or all of them would seem best.
+        half = len(clean) // 2
+        trial = _components(None, clean[:half])
+        codes = trial.transform(noisy[half:])
+        sizes = range(1, len(trial.components_) + 1)
+        errors = [
+            np.mean((codes[:, :size] @ trial.components_[:size] + trial.mean_ - clean[half:]) ** 2) for size in sizes
+        ]
+        return 1 + int(np.argmin(errors))
 
 
 class Smooth(TransformerMixin, BaseEstimator):
@@ -180,7 +184,7 @@ class GaussianMixtureOnPCA(BaseEstimator):
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Fit both."""
-        self.pca_ = PCA(self.variance, svd_solver="full").fit(X)
+        self.pca_ = _components(self.variance, X)
         n = max(1, min(self.n_components, len(X) // 2))
         self.mixture_ = GaussianMixture(n, reg_covar=1e-3, random_state=self.random_state).fit(self.pca_.transform(X))
         return self
@@ -202,3 +206,9 @@ def matrix_of(modality: Tables | Images, batch: Batch) -> np.ndarray:
         F.one_hot(x[:, i].long(), symbol).to(x) if symbol > 1 else x[:, i : i + 1] for i, symbol in enumerate(symbols)
     ]
     return torch.cat(pieces, 1).numpy()
+
+
+def _components(n_components: float | int | None, X: np.ndarray) -> PCA:
+    # The share of variance of one row, or of equal ones, is 0 / 0: not worth a warning.
+    with np.errstate(invalid="ignore"):
+        return PCA(n_components, svd_solver="full").fit(X)
