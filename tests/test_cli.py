@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from isthmus import demo
 from isthmus.cli import main
 from isthmus.saving import load
 
@@ -585,12 +586,16 @@ def test_info_says_what_a_model_is(folder):
     assert "6 x 5" in text
 
 
-def test_demo_is_given_its_folder(monkeypatch, tmp_path):
-    demo = pytest.importorskip("isthmus.demo")
-    asked = []
-    monkeypatch.setattr(demo, "run", asked.append)
-    Ran("demo", "-o", tmp_path / "here").ok()
-    assert asked == [tmp_path / "here"]
+def test_demo_ends_with_its_numbers_and_where_the_report_is(monkeypatch, tmp_path):
+    def run(out, say):
+        say("a stage")
+        return demo.Demo(out / "report.html", out / "digits.png", {"error": "1 (PCA 2)"})
+
+    monkeypatch.setattr(demo, "run", run)
+    ran = Ran("demo", "-o", tmp_path / "here").ok()
+    assert ran.out.splitlines()[0] == "error: 1 (PCA 2)"
+    assert str(tmp_path / "here" / "report.html") in ran.out
+    assert ran.err.splitlines() == ["a stage"]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ __all__ = [
     "PALETTE",
     "heat_strip",
     "image_grid",
+    "images_and_map",
     "loss_curves",
     "map_panel",
     "samples_grid",
@@ -158,6 +159,24 @@ def image_grid(rows: Sequence[np.ndarray], titles: Sequence[str], title: str = "
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
         if title:
             figure.suptitle(title, fontweight="bold", fontsize=10)
+    return figure
+
+
+def images_and_map(
+    rows: Sequence[np.ndarray], titles: Sequence[str], points: np.ndarray, labels: Any, title: str, subtitle: str
+) -> Figure:
+    """Draw rows of images, as :func:`image_grid` does, and a map beside them."""
+    low, high = min(np.min(rows[0]), 0), max(np.max(rows[0]), 1e-12)
+    with style():
+        figure = Figure(figsize=(10.5, 3.1), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
+        for line, images, name in zip(left.subplots(len(rows), len(rows[0])), rows, titles, strict=True):
+            for axes, image in zip(line, images, strict=True):
+                _show(axes, image, low, high)
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+        axes = right.subplots()
+        _scatter(axes, points, labels, size=9)
+        _entitle(axes, title, subtitle)
     return figure
 
 

@@ -289,8 +289,12 @@ def info(**asked: Any) -> None:
 def demo(out: Path) -> None:
     """Fit auto-encoders to real data that come with scikit-learn, and write a report."""
     from isthmus import demo as demonstration
+    from isthmus.cli.talk import say
 
-    demonstration.run(out)
+    done = demonstration.run(out, say)
+    for name, value in done.figures.items():
+        click.echo(f"{name}: {value}")
+    click.echo(f"The report is in {done.report}; open it in a browser.")
 
 
 @main.command()
