@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from isthmus.files import atomic
@@ -150,8 +151,7 @@ def image_grid(rows: Sequence[np.ndarray], titles: Sequence[str], title: str = "
     with style():
         across, down = len(rows[0]), len(rows)
         tall = scale * rows[0].shape[1] / rows[0].shape[2]
-        figure = Figure(figsize=(1.3 + across * scale, down * tall + (0.35 if title else 0.05)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        figure = Figure(figsize=(1.3 + across * scale, down * tall + (0.35 if title else 0.05)), layout=_tight())
         grid = figure.subplots(down, across, squeeze=False)
         for line, images, name in zip(grid, rows, titles, strict=True):
             for axes, image in zip(line, images, strict=True):
@@ -169,7 +169,7 @@ def images_and_map(
     low, high = min(np.min(rows[0]), 0), max(np.max(rows[0]), 1e-12)
     with style():
         figure = Figure(figsize=(10.5, 3.1), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
+        left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.9, 1)), dtype=object)
         for line, images, name in zip(left.subplots(len(rows), len(rows[0])), rows, titles, strict=True):
             for axes, image in zip(line, images, strict=True):
                 _show(axes, image, low, high)
@@ -187,8 +187,7 @@ def samples_grid(images: np.ndarray, title: str = "", across: int = 12, scale: f
     down = -(-len(images) // across)
     tall = scale * images.shape[1] / images.shape[2]
     with style():
-        figure = Figure(figsize=(across * scale, down * tall + (0.35 if title else 0.05)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        figure = Figure(figsize=(across * scale, down * tall + (0.35 if title else 0.05)), layout=_tight())
         low, high = min(np.min(images), 0), max(np.max(images), 1e-12)
         for axes, image in zip(figure.subplots(down, across, squeeze=False).flat, images, strict=False):
             _show(axes, image, low, high)
@@ -322,6 +321,10 @@ def score_histogram(
     return figure
 
 
+def _tight() -> ConstrainedLayoutEngine:
+    return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+
+
 def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
     image = np.clip((np.squeeze(image).astype(np.float64) - low) / (high - low), 0, 1)
     axes.imshow(image, cmap="gray_r" if image.ndim == 2 else None, vmin=0, vmax=1, interpolation="nearest")
@@ -336,12 +339,12 @@ def _scatter(axes: Axes, points: np.ndarray, labels: Any, size: float) -> None:
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"a map needs places of shape (n, 2), got {points.shape}.")
     if labels is None:
-        axes.scatter(*points.T, s=size, color=PALETTE[0], alpha=0.7, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=PALETTE[0], alpha=0.7, linewidths=0)
     else:
         labels = np.asarray(labels)
         kinds = np.unique(labels)
         if len(kinds) > MOST_CLASSES and labels.dtype.kind in "fiu":
-            shown = axes.scatter(*points.T, s=size, c=labels, cmap="viridis", alpha=0.8, linewidths=0)
+            shown = axes.scatter(points[:, 0], points[:, 1], s=size, c=labels, cmap="viridis", alpha=0.8, linewidths=0)
             axes.figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
         else:
             _scatter_classes(axes, points, labels, kinds, size)
@@ -357,7 +360,16 @@ def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray, kinds: 
         # Beyond ten classes the colours come round again, with another mark.
         mark = "o" if i < len(PALETTE) else "^"
         colour = PALETTE[i % len(PALETTE)]
-        axes.scatter(*points[chosen].T, s=size, color=colour, marker=mark, alpha=0.8, linewidths=0, label=_short(kind))
+        axes.scatter(
+            points[chosen, 0],
+            points[chosen, 1],
+            s=size,
+            color=colour,
+            marker=mark,
+            alpha=0.8,
+            linewidths=0,
+            label=_short(kind),
+        )
         # The median, not the mean: a class in two pieces is named in one of them.
         x, y = np.median(points[chosen], axis=0)
         near = points[chosen][np.square(points[chosen] - (x, y)).sum(1).argmin()]
