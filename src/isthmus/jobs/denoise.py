@@ -104,7 +104,8 @@ class Denoiser(Job):
 
     def denoise(self, X: Any) -> Any:
         """Return the rows without noise, as the fitted rows were."""
-        return self.estimator_.reconstruct(self._rows(X))
+        rows = self._rows(X)
+        return self.estimator_.reconstruct(rows)
 
     def baselines(self) -> dict[str, Any]:
         """Return doing nothing, PCA, and the filters that images have besides.
