@@ -14,7 +14,6 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import AutoEncoder
 from isthmus.jobs import AnomalyDetector
@@ -36,11 +35,6 @@ def small(**params) -> AutoEncoder:
 @pytest.fixture(scope="module")
 def fitted() -> AnomalyDetector:
     return AnomalyDetector(small(dtype="float64"), false_alarm_rate=0.1, random_state=0).fit(rows(200))
-
-
-@parametrize_with_checks([AnomalyDetector(AutoEncoder(dtype="float64", max_epochs=5, threads=1))])
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3, 0.5, 0.99])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import AutoEncoder, jobs
 from isthmus.bottlenecks import Gaussian, Linear
@@ -43,6 +44,16 @@ def answer(job: Job) -> np.ndarray:
 def test_every_job_that_is_offered_is_tried_here():
     assert sorted(jobs.__all__) == sorted(cls.__name__ for cls in ALL)
     assert len({cls.verb for cls in ALL}) == len(ALL)
+
+
+@parametrize_with_checks(
+    [
+        jobs.AnomalyDetector(AutoEncoder(dtype="float64", max_epochs=5, threads=1)),
+        *(cls(prototype(dtype="float64")) for cls in ALL if cls is not jobs.AnomalyDetector),
+    ]
+)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.neighbors import NearestNeighbors
@@ -29,7 +29,7 @@ NEIGHBORS = 5
 MOST_COMPARED = 5_000
 
 
-class Mapper(TransformerMixin, Job):
+class Mapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Job):
     """Place rows on a map of two dimensions, new ones without a refit.
 
     Parameters

@@ -1,0 +1,161 @@
+"""Sampling: what comes out, that it can be repeated, and how near it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.linalg import sqrtm
+from sklearn.datasets import load_digits
+
+from isthmus import AutoEncoder
+from isthmus.jobs import Generator
+from isthmus.jobs import sample as sample_module
+from isthmus.jobs.sample import covered, frechet_distance
+
+QUICK = dict(threads=1, random_state=0)
+RANDOM = np.random.default_rng(0)
+DIGITS = load_digits().images
+
+
+def numbers(n: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return 10 + random.normal(size=(n, 2)) @ np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0]])
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Generator:
+    model = AutoEncoder(bottleneck="gaussian(size=2)", loss="cell_likelihood(learned=True)", max_epochs=20, **QUICK)
+    return Generator(model, random_state=0).fit(numbers(300))
+
+
+def test_a_bottleneck_that_cannot_sample_is_refused_with_those_that_can():
+    with pytest.raises(ValueError, match=r"Generator needs a bottleneck that can sample, got Linear.*can: Gaussian"):
+        Generator(AutoEncoder(**QUICK)).fit(numbers(20))
+
+
+def test_samples_lie_where_the_rows_do(fitted):
+    samples = fitted.sample(400)
+    assert samples.shape == (400, 3)
+    rows = numbers(400, seed=1)
+    np.testing.assert_allclose(samples.mean(0), rows.mean(0), atol=0.8)
+    assert (samples.std(0) > 0.4 * rows.std(0)).all()
+    assert (samples.std(0) < 1.6 * rows.std(0)).all()
+
+
+def test_samples_repeat_with_a_random_state(fitted):
+    assert np.array_equal(fitted.sample(5, random_state=1), fitted.sample(5, random_state=1))
+    assert not np.array_equal(fitted.sample(5, random_state=1), fitted.sample(5, random_state=2))
+
+
+def test_without_a_random_state_the_jobs_own_is_taken(fitted):
+    assert np.array_equal(fitted.sample(5), fitted.sample(5))
+    assert np.array_equal(fitted.sample(5), fitted.sample(5, random_state=0))
+    free = Generator()
+    free.estimator_ = fitted.estimator_
+    assert not np.array_equal(free.sample(5), free.sample(5))
+
+
+def test_a_random_state_that_is_an_instance_moves_on(fitted):
+    state = np.random.RandomState(0)  # noqa: NPY002 - what scikit-learn's users pass
+    assert not np.array_equal(fitted.sample(5, state), fitted.sample(5, state))
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+def test_samples_of_a_frame_are_a_frame(container):
+    frame = container(
+        {
+            "length": RANDOM.normal(size=60),
+            "children": RANDOM.integers(0, 5, 60),
+            "member": RANDOM.random(60) < 0.5,
+            "kind": RANDOM.choice(["tall", "short"], 60),
+        }
+    )
+    model = AutoEncoder(bottleneck="gaussian(size=2)", max_epochs=2, **QUICK)
+    samples = Generator(model, random_state=0).fit(frame).sample(30)
+    assert isinstance(samples, container)
+    assert list(samples.columns) == list(frame.columns)
+    assert list(samples.dtypes) == list(frame.dtypes)
+    assert set(samples["kind"]) == {"tall", "short"}
+    assert set(samples["member"]) == {True, False}
+    assert len(samples) == 30
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 10, 3)])
+def test_samples_of_images_are_images(shape):
+    images = RANDOM.integers(0, 256, size=(40, *shape)).astype(np.uint8)
+    model = AutoEncoder(bottleneck="gaussian(size=4)", max_epochs=1, **QUICK)
+    samples = Generator(model, random_state=0).fit(images).sample(3)
+    assert samples.shape == (3, *shape)
+    assert samples.dtype == np.uint8
+
+
+def test_compare_holds_the_samples_against_a_mixture_and_the_training_rows(fitted):
+    table = fitted.compare(numbers(300), numbers(200, seed=1))
+    assert [row["method"] for row in table] == ["auto-encoder", "Gaussian mixture on PCA", "(training rows)"]
+    assert table == fitted.compare(numbers(300), numbers(200, seed=1))
+    for row in table:
+        assert set(row) == {"method", "frechet", "precision", "recall"}
+        assert row["frechet"] >= 0
+        assert 0 <= row["precision"] <= 1
+        assert 0 <= row["recall"] <= 1
+    # Rows of the very source are near, and cover the others but for the edge.
+    assert table[2]["frechet"] < 0.1
+    assert table[2]["precision"] > 0.8
+    assert table[0]["frechet"] < 1.0
+
+
+def test_samples_from_elsewhere_are_found_out(fitted):
+    table = fitted.compare(numbers(300), numbers(200, seed=1) + 30)
+    assert table[0]["frechet"] > 100
+    assert (table[0]["precision"], table[0]["recall"]) == (0.0, 0.0)
+
+
+def test_no_more_rows_are_compared_than_there_are_or_than_the_most(fitted, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(fitted, "sample", lambda n: drawn.append(n) or numbers(n, seed=5))
+    fitted.compare(numbers(300), numbers(50, seed=1))
+    monkeypatch.setattr(sample_module, "MOST_COMPARED", 20)
+    fitted.compare(numbers(300), numbers(50, seed=1))
+    assert drawn == [50, 20]
+
+
+def test_images_are_compared():
+    model = AutoEncoder(bottleneck="gaussian(size=4)", max_epochs=1, **QUICK)
+    table = Generator(model, random_state=0).compare(DIGITS[:80], DIGITS[80:120])
+    assert all(np.isfinite([row["frechet"], row["precision"], row["recall"]]).all() for row in table)
+
+
+def test_the_frechet_distance_is_the_one_with_a_matrix_square_root():
+    a = RANDOM.normal(size=(60, 4)) @ RANDOM.normal(size=(4, 4))
+    b = RANDOM.normal(size=(50, 4)) @ RANDOM.normal(size=(4, 4)) + 1
+    first, second = np.cov(a.T), np.cov(b.T)
+    root = sqrtm(first @ second).real
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first + second - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
+    assert frechet_distance(a, a + [3, 0, 0, 4]) == pytest.approx(25)
+
+
+def test_the_frechet_distance_of_one_column_is_of_means_and_deviations():
+    a, b = RANDOM.normal(size=(40, 1)), 2 + 3 * RANDOM.normal(size=(40, 1))
+    expected = (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
+    assert frechet_distance(a, b) == pytest.approx(expected)
+
+
+def test_covered_is_the_share_within_the_reach_of_any_other():
+    rows, among = RANDOM.normal(size=(600, 3)) * 1.5, RANDOM.normal(size=(80, 3))
+    own = np.sort(np.sqrt(((among[:, None] - among[None]) ** 2).sum(2)), 1)[:, 3]
+    distances = np.sqrt(((rows[:, None] - among[None]) ** 2).sum(2))
+    assert covered(rows, among) == pytest.approx((distances <= own).any(1).mean())
+    assert 0.1 < covered(rows, among) < 0.99
+
+
+def test_a_single_row_covers_itself_alone():
+    assert covered(np.array([[1.0, 2.0], [1.0, 2.5]]), np.array([[1.0, 2.0]])) == 0.5
+
+
+def test_by_default_the_auto_encoder_is_variational():
+    for rows in (numbers(3), DIGITS[:3]):
+        assert "gaussian" in Generator().default_estimator(rows).bottleneck
