@@ -340,3 +340,8 @@ def test_threads_are_restored_after_an_error():
     with pytest.raises(RuntimeError), threads_set(before + 1):
         raise RuntimeError
     assert torch.get_num_threads() == before
+
+
+def test_what_is_validated_and_kept_is_the_average_of_the_weights():
+    """The steps themselves do not depend on the average: with and without it, they are the same."""
+    assert not same(weights(model(ema=0.9).fit(rows())), weights(model(ema=0.0).fit(rows())))
