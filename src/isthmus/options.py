@@ -68,7 +68,8 @@ def choose_options(n: int, module: nn.Module, asked: dict[str, Any], constant: b
     fraction = asked["validation_fraction"]
     held_out = int(n * fraction) if n >= 20 else 0
     n_train = n - held_out
-    batch_size = asked["batch_size"] or min(256, max(16, 2 ** int(math.log2(max(n_train, 2) / 16))), n_train)
+    most = 256 if n < 30_000 else 512
+    batch_size = asked["batch_size"] or min(most, max(16, 2 ** int(math.log2(max(n_train, 2) / 16))))
     batch_size = min(batch_size, n_train)
     per_epoch = math.ceil(n_train / batch_size)
     epochs = asked["max_epochs"] or min(300, max(8, math.ceil(1_200 / per_epoch)))
