@@ -62,12 +62,16 @@ def _measure(
     product = torch.empty(SIDE, SIDE, dtype=kind)
     steps = len(data) // BATCH
 
+    # Each network is made once and trained on, round after round.
+    networks = {False: _network(modality, False), True: _network(modality, True)}
+    rival = bare.Plain(INPUTS, HIDDEN, CODE, nn.SiLU)
+
     def by_hand() -> None:
         with seeded(0), torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
-            bare.train(bare.Plain(INPUTS, HIDDEN, CODE, nn.SiLU), data.batch.x, BATCH, 1)
+            bare.train(rival, data.batch.x, BATCH, 1)
 
     def isthmus(shortcut: bool) -> None:
-        train(ours.module(modality, HIDDEN, CODE, "silu", shortcut), data, ours.options(BATCH, 1, threads, dtype))
+        train(networks[shortcut], data, ours.options(BATCH, 1, threads, dtype))
 
     times = interleaved(
         {
@@ -81,7 +85,7 @@ def _measure(
     product_times = times.pop("product")
     peaks = [10 * 2 * SIDE**3 / seconds for seconds in product_times.wall]
     cpu_peak = 10 * 2 * SIDE**3 / statistics.median(product_times.cpu)
-    counts = {name: operations(ours.module(modality, HIDDEN, CODE, "silu", "short" in name)) for name in times}
+    counts = {name: operations(networks["shortcuts" in name]) for name in times}
     limits = {"isthmus": (0.85, 0.95)}
     shares = {}
     for name, spent in times.items():
@@ -116,9 +120,13 @@ def operations(module: AutoEncoderModule) -> int:
     return counted
 
 
+def _network(modality: Any, shortcut: bool) -> AutoEncoderModule:
+    return ours.module(modality, HIDDEN, CODE, "silu", shortcut)
+
+
 def _pieces(modality: Any, data: Resident, dtype: str) -> dict[str, float]:
     """Return seconds of the pieces of a step."""
-    module = ours.module(modality, HIDDEN, CODE, "silu", shortcut=False).train()
+    module = _network(modality, shortcut=False).train()
     optimizer = FlatAdamW(module)
 
     def forward(batch: Batch) -> Step:
