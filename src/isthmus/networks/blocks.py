@@ -47,9 +47,10 @@ class Dense(nn.Module):
         for before, after in zip(widths, widths[1:], strict=False):
             # Batch normalisation takes every bias away again.
             layer = [nn.Linear(before, after, bias=norm != "batch")]
-            # LeCun's scale: at torch's, 0.58 times that, values stay where SiLU is almost straight,
-            # and a fit can stay at the linear map that it starts from.
-            nn.init.normal_(layer[0].weight, std=before**-0.5)
+            if norm is None:
+                # LeCun's scale: at torch's, 0.58 times that, values stay where SiLU is almost
+                # straight, and a fit can stay at the linear map that it starts from.
+                nn.init.normal_(layer[0].weight, std=before**-0.5)
             if norm is not None:
                 layer.append(BatchNorm(after) if norm == "batch" else nn.LayerNorm(after))
             layer.append(activation_layer(activation))
