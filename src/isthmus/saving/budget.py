@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = ["Budget"]
 WITHOUT_VALUES = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError)
 # Bytes of the widest number, complex128.
 WIDEST = 16
+POINTWISE = (torch.ops.aten.mse_loss.default,)
+PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 
 
 class Budget(TorchDispatchMode):
@@ -38,11 +41,11 @@ class Budget(TorchDispatchMode):
 
     Examples
     --------
-    >>> with Budget(1_000):
+    >>> with Budget(1_000):  # doctest: +ELLIPSIS
     ...     torch.zeros(10_000)
     Traceback (most recent call last):
         ...
-    ValueError: it would take 40000 bytes of memory, more than the 1000 allowed
+    ValueError: it would take 40000 more bytes of memory, and of 1000 are left 1000. If you trust it, ...
     """
 
     def __init__(self, limit: int):
@@ -60,10 +63,13 @@ class Budget(TorchDispatchMode):
         """Run an operation if what it makes is within the limit."""
         kwargs = kwargs or {}
         free = self.limit - self._held
-        if _at_most([*args, *kwargs.values()]) > free:
+        if _at_most(func, [*args, *kwargs.values()]) > free:
             needed = _new_bytes(func, args, kwargs)
             if needed > free:
-                raise ValueError(f"it would take {needed} bytes of memory, more than the {max(free, 0)} allowed")
+                raise ValueError(
+                    f"it would take {needed} more bytes of memory, and of {self.limit} are left {free}. "
+                    "If you trust it, allow more with load(path, memory=...)."
+                )
         result = func(*args, **kwargs)
         for tensor in _tensors(result):
             self._watch(tensor)
@@ -83,11 +89,16 @@ class Budget(TorchDispatchMode):
         self._held -= size
 
 
-def _at_most(given: list[Any]) -> int:
-    """Return a number of bytes that no operation on these exceeds."""
-    elements = WIDEST
-    for tensor in _tensors(given):
-        elements *= tensor.numel() + 1
+def _at_most(func: Any, given: list[Any]) -> int:
+    """Return a number of bytes that what an operation makes of these does not exceed."""
+    tensors = _tensors(given)
+    # These by their own rule: torch's imports its compiler, a second, when it is first asked.
+    if torch.Tag.pointwise in func.tags or func in POINTWISE:
+        aligned = itertools.zip_longest(*(reversed(tensor.shape) for tensor in tensors), fillvalue=1)
+        return WIDEST * math.prod(max(sizes) for sizes in aligned)
+    if func in PRODUCTS:
+        return WIDEST * tensors[-2].shape[0] * tensors[-1].shape[1]
+    elements = WIDEST * math.prod(tensor.numel() + 1 for tensor in tensors)
     for value in given:
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, int | float) and math.isfinite(number):

@@ -31,7 +31,7 @@ FORMAT = 1
 MODEL, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
 # From a format's number to a function that makes the next format's tree of it.
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-MEMORY = 384 * 2**20
+MEMORY = 320 * 2**20
 COPIES = 4
 AGAIN = "Save the model again, or copy the folder whole from where it came."
 # All that parts, torch, numpy and polars raise for values that no fit could have left behind.
@@ -106,10 +106,10 @@ def load(path: str | Path, *, parts: Iterable[type] = (), device: str = "auto", 
         Classes of your own parts and jobs that the model is made of.
     device : str, default='auto'
         Where it will run: 'auto' (a GPU if there is one), 'cpu', 'cuda', 'cuda:1', ...
-    memory : int, default=402653184
-        Bytes that building may take besides four times the size of the weights file. More
-        is needed for images of more than about 1,500 x 1,500 pixels, and by a damaged
-        or malicious file.
+    memory : int, default=335544320
+        Bytes that building may take besides four times the size of the weights file. More is
+        needed for images of more than about 1,000 x 1,000 pixels in a network of few weights,
+        and by a damaged or malicious file.
 
     Returns
     -------

@@ -26,6 +26,7 @@ LEFT_OUT = ("callback", "checkpoint", "checkpoint_seconds", "resume", "device")
 ALWAYS = ("encoder", "bottleneck", "decoder", "loss")
 WEIGHTS = "module."
 FAR = 1e6
+MAX_PENALTIES = 1_000
 
 
 def estimator_of(model: Any) -> AutoEncoder:
@@ -148,6 +149,8 @@ def _module(
     if dtype not in ("float32", "float64"):
         raise ValueError(f"the weights' dtype must be float32 or float64, got {dtype[:80]!r}.")
     corruption, penalties = _entry(tree, "corruption", dict | None), _entry(tree, "penalties", list)
+    if len(penalties) > MAX_PENALTIES:
+        raise ValueError(f"it has {len(penalties)} penalties, more than {MAX_PENALTIES}.")
     module = AutoEncoderModule(
         names.restore(_entry(tree, "modality", dict), "modalities", parts).build(**_entry(tree, "facts", dict)),
         **{name: names.restore(_entry(tree, name, dict), SLOT_OF[name], parts) for name in ALWAYS},
@@ -177,8 +180,8 @@ def _tried_out(module: AutoEncoderModule) -> tuple[int, ...]:
     with suppress(ImportError):  # rows of a library's type, where that library is not installed
         mean = module.loss.mean(step.output)
         # Whatever a decoder says must have a row, also where it is far off.
-        for expected in (mean, torch.full_like(mean, FAR), torch.full_like(mean, -FAR)):
-            module.modality.to_rows(expected)
+        for away in (0, FAR, -FAR):
+            module.modality.to_rows(mean + away)
     return tuple(step.code.z.shape[1:])
 
 
