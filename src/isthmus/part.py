@@ -110,12 +110,10 @@ class Part(nn.Module):
 
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters
+        # Each once: parts within parts would else be written twice as often at every level.
+        texts = {name: repr(_plain(value)) for name, value in self.get_params(deep=False).items()}
         # Compared as text: arrays and parts have no plain ==, and 1, 1.0 and True are all equal.
-        said = [
-            f"{name}={_plain(value)!r}"
-            for name, value in self.get_params(deep=False).items()
-            if repr(_plain(value)) != repr(_plain(parameters[name].default))
-        ]
+        said = [f"{n}={text}" for n, text in texts.items() if text != repr(_plain(parameters[n].default))]
         return f"{type(self).__name__}({', '.join(said)})"
 
 

@@ -76,7 +76,7 @@ class CellLikelihood(Part):
             "booleans": booleans,
             "numbers_at": [starts[column] for column in numbers],
             "booleans_at": [starts[column] for column in booleans],
-            "place": [order.index(column) for column in range(len(kinds))],
+            "place": sorted(range(len(kinds)), key=order.__getitem__),
         }.items():
             self.register_buffer(name, torch.tensor(places, dtype=torch.long), persistent=False)
         learned = self.learned and bool(numbers)
