@@ -62,8 +62,9 @@ def choose_options(n: int, module: nn.Module, asked: dict[str, Any], constant: b
     """Choose what the user left open (None) from the number of rows and of weights.
 
     Small data gets small batches and many passes, large data the reverse, so that a fit
-    takes some 1,200 steps where that makes at least 8 passes. Narrow networks take a higher
-    learning rate than wide ones. One thread where a step is too small to share.
+    takes some 1,200 steps (of batches above 256, as many as see 300,000 rows) where that
+    makes at least 8 passes. Narrow networks take a higher learning rate than wide ones. One
+    thread where a step is too small to share.
     """
     fraction = asked["validation_fraction"]
     held_out = int(n * fraction) if n >= 20 else 0
@@ -72,7 +73,8 @@ def choose_options(n: int, module: nn.Module, asked: dict[str, Any], constant: b
     batch_size = asked["batch_size"] or min(most, max(16, 2 ** int(math.log2(max(n_train, 2) / 16))))
     batch_size = min(batch_size, n_train)
     per_epoch = math.ceil(n_train / batch_size)
-    epochs = asked["max_epochs"] or min(300, max(8, math.ceil(1_200 / per_epoch)))
+    steps = 1_200 * min(1.0, 256 / batch_size)
+    epochs = asked["max_epochs"] or min(300, max(8, math.ceil(steps / per_epoch)))
     weights = sum(parameter.numel() for parameter in module.parameters())
     return Options(
         batch_size=batch_size,
