@@ -26,19 +26,22 @@ from isthmus.reading import read
 from isthmus.rows import as_rows
 
 TITLE = "MNIST, 784-1000-500-250-30, squared error of a test image"
-# What to tune: arguments of AutoEncoder, parts as the command line would name them.
+# Arguments of AutoEncoder. What limits the test error is fitting the training images too well
+# (theirs falls to 1.6), so the weight decay is ten times the default; with less, 20 epochs are better than 40.
 RECIPE: dict[str, Any] = {
     "encoder": "mlp_encoder(hidden=(1000, 500, 250), activation='silu')",
     "bottleneck": "linear(size=30)",
     "decoder": "mlp_decoder(hidden=(250, 500, 1000), activation='silu')",
     "loss": "gaussian_likelihood(link='sigmoid')",
-    "learning_rate": 2e-3,
+    "learning_rate": 4e-3,
+    "weight_decay": 0.3,
+    "ema": 0.998,
     "batch_size": 256,
     "dtype": "bfloat16",
     "validation_fraction": 0.02,
     "random_state": 0,
 }
-EPOCHS = 40
+EPOCHS = 30
 
 
 def run(quick: bool, epochs: int | None = None) -> Result:
