@@ -90,7 +90,7 @@ def test_text_in_a_numeric_column_at_scoring_is_set_aside_by_the_reader(tmp_path
 
 
 def test_text_in_a_numeric_column_at_scoring_is_an_error_of_a_frame(tmp_path, model):
-    frame = table(tmp_path, GOOD).frame.to_pandas()
+    frame = pd.DataFrame(table(tmp_path, GOOD).frame.to_dict(as_series=False))
     frame["height"] = frame["height"].astype(object)
     frame.loc[4, "height"] = "tall"
     with pytest.raises(ValueError) as caught:  # noqa: PT011
@@ -104,7 +104,7 @@ def test_missing_columns_at_scoring_are_named(tmp_path, model):
     for score in (
         lambda: read(tmp_path / "less.csv", schema=model.modality_.columns),
         lambda: model.score_samples(frame),
-        lambda: model.score_samples(frame.to_pandas()),
+        lambda: model.score_samples(pd.DataFrame(frame.to_dict(as_series=False))),
     ):
         with pytest.raises(ValueError) as caught:  # noqa: PT011
             score()
@@ -117,7 +117,7 @@ def test_extra_and_reordered_columns_at_scoring_change_nothing(tmp_path, model):
     other = frame.select("colour", pl.lit("x").alias("extra"), "weight", "height")
     other.write_csv(tmp_path / "other.csv")
     np.testing.assert_array_equal(model.score_samples(other), expected)
-    np.testing.assert_array_equal(model.score_samples(other.to_pandas()), expected)
+    np.testing.assert_array_equal(model.score_samples(pd.DataFrame(other.to_dict(as_series=False))), expected)
     rows = read(tmp_path / "other.csv", schema=model.modality_.columns)
     np.testing.assert_array_equal(model.score_samples(rows), expected)
 

@@ -50,7 +50,7 @@ def test_polars_comes_back_as_it_was():
 
 
 def test_pandas_comes_back_as_it_was():
-    frame = MIXED.drop("day").to_pandas().rename(columns={"whole": 7})
+    frame = pd.DataFrame(MIXED.drop("day").to_dict(as_series=False)).rename(columns={"whole": 7})
     frame["size"] = pd.Categorical(["s", "m", "l"] * 20)
     frame["when"] = pd.date_range("2020", periods=N, freq="D", tz="Europe/Paris")
     frame["gap"] = pd.array([1, 2, 3] * 20, dtype="Int64")
@@ -76,7 +76,7 @@ def test_reordered_and_extra_columns_give_the_same_batch():
     table = fit(MIXED)
     shuffled = MIXED.select(reversed(MIXED.columns)).with_columns(extra=pl.lit("x"))
     assert torch.equal(batch_of(table, MIXED).x, batch_of(table, shuffled).x)
-    as_pandas = shuffled.to_pandas()
+    as_pandas = pd.DataFrame(shuffled.to_dict(as_series=False))
     assert torch.equal(batch_of(table, MIXED).x, batch_of(table, as_pandas).x)
 
 
@@ -240,7 +240,7 @@ def test_the_input_is_not_changed():
 def test_facts_are_plain_values_from_which_an_equal_part_is_built():
     import json
 
-    table = fit(MIXED.to_pandas())
+    table = fit(pd.DataFrame(MIXED.to_dict(as_series=False)))
     again = Tables().build(**json.loads(json.dumps(table.facts)))
     assert torch.equal(batch_of(again, MIXED).x, batch_of(table, MIXED).x)
     pd.testing.assert_frame_equal(again.to_rows(batch_of(again, MIXED).x), table.to_rows(batch_of(table, MIXED).x))
