@@ -25,6 +25,7 @@ def drawn(figure):
     return figure
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported():
     code = "import sys, isthmus.pictures, isthmus.report; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -64,6 +65,62 @@ def test_image_grids_show_every_image_under_its_name(images):
     assert 0 <= shown.min() <= shown.max() <= 1
 
 
+def test_a_curve_of_one_point_is_a_point_that_can_be_seen():
+    cost = drawn(pictures.loss_curves([{"epoch": 1, "cost": 1.0, "error": 1.0}])).axes[0]
+    assert cost.lines[0].get_marker() == "o"
+    assert all(float(tick) == int(tick) for tick in cost.get_xticks())
+
+
+def test_a_history_that_ends_in_nan_or_lacks_a_figure_is_drawn():
+    history = [{"epoch": e, "cost": 1.0 if e < 15 else float("nan")} for e in range(1, 20)]
+    cost, error = drawn(pictures.loss_curves(history)).axes
+    assert len(cost.lines) == 1
+    assert error.get_legend() is None
+
+
+def test_images_one_pixel_high_keep_their_colours():
+    shown = drawn(pictures.image_grid([COLOUR[:, :1]], ["a"])).axes[0].images[0].get_array()
+    assert shown.shape == (1, 5, 3)
+    shown = drawn(pictures.samples_grid(GREY[:2, :, :1, None])).axes[0].images[0].get_array()
+    assert shown.shape == (8, 1)
+
+
+def test_a_missing_pixel_does_not_hide_the_others():
+    images = GREY.copy()
+    images[0, 0, 0] = np.nan
+    shown = drawn(pictures.image_grid([images], ["a"])).axes[0].images[0].get_array()
+    assert np.isfinite(shown[1:]).all()
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, 4)), np.zeros((2, 4, 4, 2)), np.zeros((0, 4, 4))])
+def test_what_are_no_images_is_refused(images):
+    for draw in (lambda: pictures.image_grid([images], ["a"]), lambda: pictures.samples_grid(images)):
+        with pytest.raises(ValueError, match=r"images are \(n, h, w\)|a grid of images needs"):
+            draw()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: pictures.image_grid([GREY[:1]], ["a"], "a title longer than the picture of one image"),
+        lambda: pictures.samples_grid(GREY[:1], "a title longer than the picture of one image"),
+        lambda: pictures.scatter_map(POINTS, None, "a long title of a map " * 5, "and what is beneath it " * 8),
+        lambda: pictures.map_panel({"ours " * 20: POINTS}, np.arange(60) % 3, {"ours " * 20: "accuracy 0.5 " * 9}),
+    ],
+)
+def test_long_titles_are_not_cut_off(draw):
+    figure = drawn(draw())
+    texts = [figure._suptitle] if figure._suptitle else [figure.axes[0].title, figure.axes[0].xaxis.label]
+    for text in texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+
+
+def test_one_image_of_one_row_stands_beside_a_map():
+    assert len(drawn(pictures.images_and_map([GREY[:1]], ["a"], POINTS, None, "map", "")).subfigs) == 2
+
+
 def test_image_grids_refuse_rows_of_different_lengths():
     with pytest.raises(ValueError, match="one title per row and rows of one length"):
         pictures.image_grid([GREY, GREY[:2]], ["a", "b"])
@@ -92,7 +149,24 @@ def test_heat_strips_show_rows_reconstruction_and_difference_with_gaps():
     assert difference.shape == (40, 4)
     assert np.allclose(difference.compressed(), 1)
     labels = [text.get_text() for text in strips[2].get_xticklabels()]
-    assert labels[3].endswith("…")
+    assert labels[3] == "a very long…olumn indeed"
+
+
+def test_of_many_columns_some_are_named_each_in_its_place():
+    values = RANDOM.normal(size=(1, 120))
+    figure = drawn(pictures.heat_strip(values, values, [f"column {i}" for i in range(120)]))
+    axes = figure.axes[2]
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == [f"column {round(place)}" for place in axes.get_xticks()]
+    assert 30 < len(labels) <= 50
+    assert axes.get_ylabel() == "1 row"
+
+
+@pytest.mark.parametrize(("name", "turned"), [("ab", 0), ("a rather long name", 90)])
+def test_names_of_columns_are_turned_only_where_they_must_be(name, turned):
+    values = np.zeros((3, 8))
+    axes = drawn(pictures.heat_strip(values, values, [name] * 8)).axes[2]
+    assert {text.get_rotation() for text in axes.get_xticklabels()} == {turned}
 
 
 def test_heat_strips_refuse_tables_that_do_not_match():
@@ -118,6 +192,29 @@ def test_maps_are_coloured_by_class_or_by_a_scale(labels, groups):
     assert (axes.get_title(), axes.get_xlabel()) == ("map", "beneath")
 
 
+def test_of_many_names_the_rest_are_grey_and_none_is_lost():
+    labels = np.array([f"a class with a long name {i % 25}" for i in range(60)])
+    figure = drawn(pictures.scatter_map(POINTS, labels))
+    groups = figure.axes[0].collections
+    assert sum(len(group.get_offsets()) for group in groups) == 60
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[-1] == "5 others"
+    # Names that begin alike stay apart, and none of them hides the map.
+    assert len(set(named)) == len(named) == 21
+    assert not figure.axes[0].texts
+
+
+def test_few_short_names_stand_on_the_map_and_a_single_one_does_not_hide_its_point():
+    few = drawn(pictures.scatter_map(POINTS, np.array(["cat", "dog"])[np.arange(60) % 2])).axes[0]
+    assert [text.get_text() for text in few.texts] == ["cat", "dog"]
+    assert not drawn(pictures.scatter_map(POINTS[:1], ["one"])).axes[0].texts
+
+
+def test_a_map_needs_a_label_for_each_place():
+    with pytest.raises(ValueError, match=r"a label for each of its 60 places, got \(59,\)"):
+        pictures.scatter_map(POINTS, np.arange(59))
+
+
 def test_maps_need_two_columns():
     with pytest.raises(ValueError, match=r"places of shape \(n, 2\), got \(60, 3\)"):
         pictures.scatter_map(np.zeros((60, 3)))
@@ -140,8 +237,40 @@ def test_score_histograms_count_every_row_and_mark_the_threshold(spread):
     assert named == {"threshold", "normal rows", "anomalies"}
 
 
-def test_all_scores_alike_are_drawn():
-    drawn(pictures.score_histogram(np.ones(5), 1.0))
+@pytest.mark.parametrize("score", [0.0, 1.0, 1e12])
+def test_all_scores_alike_are_drawn(score):
+    axes = drawn(pictures.score_histogram(np.full(5, score), score)).axes[0]
+    assert sum(patch.get_height() for patch in axes.patches) == 5
+
+
+def test_scores_of_zero_are_counted_on_a_logarithmic_axis():
+    axes = drawn(pictures.score_histogram(np.array([0.0, 0.01, 1.0, 100.0]), 2.0)).axes[0]
+    assert axes.get_xscale() == "log"
+    assert sum(patch.get_height() for patch in axes.patches) == 4
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, float("nan")], [[1.0]]])
+def test_scores_that_cannot_be_counted_are_refused(scores):
+    with pytest.raises(ValueError, match="needs finite scores"):
+        pictures.score_histogram(np.array(scores), 1.0)
+    with pytest.raises(ValueError, match="for each of the 3 scores"):
+        pictures.score_histogram(np.ones(3), 1.0, np.ones(2, bool))
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = pictures.save(pictures.scatter_map(POINTS), tmp_path / "a.png")
+    before = path.read_bytes()
+    figure = pictures.scatter_map(POINTS)
+
+    def half(part, **options):
+        part.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", half)
+    with pytest.raises(OSError, match="disk full"):
+        pictures.save(figure, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
