@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,22 @@ def test_numbers_stand_to_the_right_and_our_row_is_set_off():
     assert "squared error" in page.text
 
 
+def test_a_blank_does_not_push_a_column_of_numbers_to_the_left():
+    page = Page(Report("t").table([{"a": 1.0, "b": None}, {"a": None, "b": "x"}, {"b": True}]).html())
+    assert [a.get("class") for a in page.of("th")] == ["number", None]
+    assert not Page(Report("t").table([]).html()).of("td")
+
+
+def test_a_page_with_a_picture_names_no_address():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 2])
+    html = Report("t", "l").heading("h").figure(figure, "a line").table([{"a": 1}]).html()
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+
+
 def test_columns_are_by_default_all_that_occur():
     page = Page(Report("t").table([{"a_b": 1}, {"c": 2}]).html())
     assert "a b" in page.text
@@ -115,6 +132,9 @@ def test_columns_are_by_default_all_that_occur():
         (-5.5, "-5.500"),
         (True, "yes"),
         (False, "no"),
+        (np.bool_(True), "yes"),
+        (np.float32(0.5), "0.500"),
+        (np.int64(1200), "1,200"),
         (None, ""),
         ("0.1", "0.1"),
         (float("nan"), "–"),

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from isthmus.files import atomic
@@ -113,7 +114,8 @@ class Report:
         if columns is None:
             columns = list(dict.fromkeys(name for row in rows for name in row))
         heads = dict(columns) if isinstance(columns, Mapping) else {name: name.replace("_", " ") for name in columns}
-        numeric = {name: all(_is_number(row.get(name)) for row in rows) for name in heads}
+        given = {name: [row[name] for row in rows if row.get(name) is not None] for name in heads}
+        numeric = {name: bool(values) and all(map(_is_number, values)) for name, values in given.items()}
         lines = ["".join(_cell("th", head, numeric[name]) for name, head in heads.items())]
         lines = [f"<thead><tr>{lines[0]}</tr></thead><tbody>"]
         for row in rows:
@@ -173,7 +175,7 @@ def said(value: Any) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if not _is_number(value):
         return str(value)
@@ -192,7 +194,9 @@ def said(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, bool | str) and getattr(value, "ndim", 0) == 0
+    return (
+        hasattr(value, "__float__") and not isinstance(value, bool | np.bool_ | str) and getattr(value, "ndim", 0) == 0
+    )
 
 
 def _cell(tag: str, text: str, numeric: bool) -> str:
