@@ -77,7 +77,7 @@ class AnomalyDetector(OutlierMixin, Job):
     where :math:`e_j` is the cell's squared error (of booleans and categories: minus the log
     of the probability of its value) and :math:`\bar e_j` its mean over held-out rows: minus
     1 is a typical row. With plain sums of squares the columns that are hardest to predict
-    speak loudest (``benchmarks/``).
+    speak loudest.
 
     The threshold is the ``ceil((m + 1)(1 - rate))``-th smallest cost of the m held-out rows,
     so that a new row from the same source exceeds it with probability at most ``rate``

@@ -75,7 +75,7 @@ class Mapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Job):
         """Return the auto-encoder fitted where none is given.
 
         A code of two numbers between deep networks with layer normalisation and no linear
-        shortcut, which on the digits of scikit-learn gave the best maps (``benchmarks/``).
+        shortcut, which on the digits of scikit-learn gave the best maps.
         """
         return AutoEncoder(
             bottleneck="linear(size=2)",
