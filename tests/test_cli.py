@@ -725,3 +725,8 @@ def test_resume_with_other_options_is_refused_and_keeps_the_checkpoint(folder, t
     assert "starting anew" in Ran(*words).ok().err
     assert not checkpoint.exists()
     assert "nothing to resume" in Ran(*words, "--resume").ok().err
+
+
+def test_help_keeps_its_examples_on_their_own_lines():
+    lines = [line.strip() for line in Ran("--help").ok().out.splitlines()]
+    assert "isthmus fit flowers.csv -o flowers --for detect" in lines

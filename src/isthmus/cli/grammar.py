@@ -139,7 +139,7 @@ def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
 @_traceback
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    r"""Auto-encoders for people with their own data.
+    """Auto-encoders for people with their own data.
 
     DATA is a .csv or .parquet table, a folder of images, or a .npy, .npz or idx array. MODEL is
     the folder that fit writes. Results go to standard output, everything else to standard error.
@@ -147,7 +147,7 @@ def main(ctx: click.Context) -> None:
     \b
     isthmus fit flowers.csv -o flowers --for detect
     isthmus detect flowers new.csv -o alerts.jsonl
-    """
+    """  # noqa: D301 - click wants the character itself
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -301,13 +301,13 @@ def demo(out: Path) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @_traceback
 def completion(shell: str) -> None:
-    r"""Print a script that completes verbs and options.
+    """Print a script that completes verbs and options.
 
     \b
     bash, in ~/.bashrc:  eval "$(isthmus completion bash)"
     zsh, in ~/.zshrc:    eval "$(isthmus completion zsh)"
     fish:                isthmus completion fish > ~/.config/fish/completions/isthmus.fish
-    """
+    """  # noqa: D301 - click wants the character itself
     from click.shell_completion import get_completion_class
 
     script = get_completion_class(shell)
