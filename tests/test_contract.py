@@ -311,7 +311,7 @@ class NotOfNumbers(Part):
         (Noisy, "bottlenecks", "two calls in evaluation mode differ"),
         (NumpyNoise, "bottlenecks", "with one seed, two calls differ"),
         (Detached, "bottlenecks", "no gradient reaches encoder"),
-        (Standardised, "bottlenecks", "results of 5 examples depend on the others"),
+        (Standardised, "bottlenecks", "results of 4 examples depend on the others"),
         (OneTensor, "bottlenecks", "has no attribute 'z'|should return a Code"),
         (SinglePrecision, "bottlenecks", r"dtype|gives torch.float32"),
         (Stored, "bottlenecks", "must store size untouched"),

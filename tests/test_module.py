@@ -8,10 +8,12 @@ from sklearn.decomposition import PCA
 from isthmus.batch import Batch, Code, Step
 from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.corruptions import GaussianNoise, Mask
+from isthmus.estimator import AutoEncoder
 from isthmus.losses import BernoulliLikelihood, GaussianLikelihood
 from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
 from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.objectives import ELBO, ImportanceWeighted
 from isthmus.part import Part
 from isthmus.penalties import L1, Contractive
 from isthmus.rows import as_rows
@@ -116,8 +118,8 @@ def test_the_source_is_corrupted_while_training_only_unless_asked():
     assert not torch.equal(module.train()(batch).source.x, batch.x)
     assert torch.equal(module.train()(batch).target.x, batch.x)
     assert torch.equal(module.eval()(batch).source.x, batch.x)
-    assert not torch.equal(module.eval()(batch, corrupt=True).source.x, batch.x)
-    assert torch.equal(module.train()(batch, corrupt=False).source.x, batch.x)
+    assert not torch.equal(module.eval()(batch, as_training=True).source.x, batch.x)
+    assert torch.equal(module.train()(batch, as_training=False).source.x, batch.x)
 
 
 def test_an_encoder_whose_source_will_be_masked_reads_the_mask():
@@ -189,3 +191,74 @@ def test_a_row_that_was_masked_costs_only_what_was_seen():
     mask = torch.zeros_like(batch.x, dtype=torch.bool)
     cost = module.cost(module(Batch(batch.x, mask)))
     assert cost.tolist() == [0] * 30
+
+
+def test_an_objective_weighs_as_many_draws_of_each_example_as_it_asks_for():
+    module, batch = joined(mixed(30, 6), Gaussian(2), objective=ImportanceWeighted(3))
+    step = module.train()(batch)
+    assert len(step.output) == len(step.target) == len(step.source) == 3 * len(batch)
+    assert torch.equal(step.target.x[::3], module.modality.expand(batch).x)
+    assert module.cost(step).shape == (len(batch),)
+    held_out = module.eval()(batch, as_training=True)
+    assert len(held_out.output) == 3 * len(batch)
+    assert len(module.eval()(batch).output) == len(batch)
+
+
+def test_held_out_codes_are_drawn_and_codes_of_the_model_are_not():
+    module, batch = joined(mixed(30, 6), Gaussian(2))
+    module.eval()
+    assert not torch.equal(module(batch, as_training=True).code.z, module(batch, as_training=True).code.z)
+    assert torch.equal(module(batch).code.z, module(batch).code.z)
+
+
+def test_an_objective_that_draws_is_refused_where_the_bottleneck_cannot_or_a_penalty_needs_one_code():
+    with pytest.raises(ValueError, match="needs a bottleneck that can draw"):
+        joined(mixed(30, 6), Linear(2), objective=ELBO())
+    with pytest.raises(ValueError, match="draws many codes"):
+        joined(mixed(30, 6), Gaussian(2), objective=ELBO(2), penalties=[Contractive()])
+
+
+class _Counter(Part):
+    """A penalty that is told of every step."""
+
+    needs_labels = True
+    is_game = True
+
+    def setup(self, labels: int, code: list, output: list) -> None:
+        self.register_buffer("progress", torch.zeros(()))
+        self.head = torch.nn.Linear(code[-1], labels)
+
+    def forward(self, step: Step) -> torch.Tensor:
+        known = step.target.condition >= 0
+        nats = torch.nn.functional.cross_entropy(
+            self.head(step.code.z), step.target.condition.clamp_min(0), reduction="none"
+        )
+        return nats * known
+
+    def after_step(self, progress: float) -> None:
+        self.progress.fill_(progress)
+
+
+def test_a_part_that_asks_for_labels_and_steps_gets_them():
+    X, y = mixed(60, 6), np.array(["a", "b", None] * 20, dtype=object)
+    model = AutoEncoder(bottleneck="linear(size=2)", penalties=[_Counter()], max_epochs=3, random_state=0).fit(X, y)
+    assert list(model.classes_) == ["a", "b"]
+    (penalty,) = model.module_.penalties
+    assert penalty.facts == {"labels": 2, "code": [2], "output": [6]}
+    assert float(penalty.progress) == 1.0
+    assert model.module_.is_game
+    with pytest.raises(ValueError, match="needs labels, got none"):
+        model.fit(X)
+    with pytest.raises(ValueError, match="one label for each of 60 rows"):
+        model.fit(X, y[:10])
+
+
+def test_a_game_keeps_its_last_weights_and_runs_to_its_end():
+    X, y = mixed(60, 6), [0, 1, -1] * 20
+    model = AutoEncoder(
+        bottleneck="linear(size=2)", penalties=[_Counter()], max_epochs=5, learning_rate=0.5, patience=1, random_state=0
+    ).fit(X, y)
+    costs = [row["validation_cost"] for row in model.history_ if "validation_cost" in row]
+    assert model.history_[-1]["epoch"] == 5
+    assert min(costs) < costs[-1]
+    assert list(model.classes_) == [0, 1]

@@ -142,7 +142,7 @@ def test_parts_within_parts_survive_json_and_text():
         ("gaussian(*(1, 2))", "takes at most"),
         ("gaussian(**{'size': 1})", "give each argument"),
         ("gaussian(1, size=1)", "give each argument"),
-        ("gaussian(1, 2, 3, 4)", "takes at most 3 arguments: size, beta, free_bits"),
+        ("gaussian(1, 2, 3, 4, 5)", "takes at most 4 arguments: size, beta, free_bits, prior"),
         ("gaussian(width=1)", "Gaussian has no parameter 'width'; it has: size, beta, free_bits"),
         ("bernoulli_likelihood(a=1)", "it has: none"),
         ("doubling()", "no part is called 'doubling'"),
@@ -329,5 +329,5 @@ def test_the_schema_describes_each_parameter_and_nothing_else(cls):
 
 def test_a_section_that_follows_is_no_parameter():
     texts = names._parameter_texts(inspect.getdoc(Gaussian))
-    assert set(texts) == {"size", "beta", "free_bits"}
+    assert set(texts) == {"size", "beta", "free_bits", "prior"}
     assert texts["beta"].startswith("Weight of the KL divergence")

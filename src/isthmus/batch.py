@@ -27,11 +27,12 @@ class Batch:
         Shape ``(b, *p, c)``, floating point, or ``uint8`` before a modality's ``expand``;
         shape ``(b, *p)`` and ``int64`` for tokens.
     mask : Tensor, optional
-        Boolean, True where a value was observed: ``(b, *p)``, or ``(b, c)`` for the cells
-        of a table. None means that everything was observed. Where it is False, ``x`` is
-        finite and says nothing: encoders and losses do not look at it.
+        Boolean, True where a value was observed: ``(b, *p)`` for whole positions, or the
+        shape of ``x`` for single values. None means that everything was observed. Where it
+        is False, ``x`` is finite and says nothing: encoders and losses do not look at it.
     condition : Tensor, optional
-        Shape ``(b, ...)``: what the code need not carry (a speaker, a label).
+        Shape ``(b,)``, ``int64``: the label of each example, from 0; -1 where it is not known.
+        Only fits with a part that asks for labels (``needs_labels``) have it.
     """
 
     x: Tensor
@@ -55,6 +56,10 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """Move to a device."""
         return self._map(lambda t: t.to(device, non_blocking=True))
+
+    def repeat(self, times: int) -> Batch:
+        """Repeat each example, the copies of one beside each other."""
+        return self if times == 1 else self._map(lambda t: t.repeat_interleave(times, 0))
 
     def with_x(self, x: Tensor) -> Batch:
         """Return the same examples with other values."""
@@ -80,12 +85,16 @@ class Code(NamedTuple):
         Shape ``(b, *p, q)``, ``int64``: the symbols of a discrete code.
     factors : dict of str to Tensor, optional
         Named pieces of ``z`` of a disentangled code.
+    log_ratio : Tensor, optional
+        Shape ``(b,)``, nats: ``log q(z|x) - log p(z)`` of a code that was drawn, unweighted;
+        only a bottleneck's ``draw`` gives it.
     """
 
     z: Tensor
     penalty: Tensor
     indices: Tensor | None = None
     factors: dict[str, Tensor] | None = None
+    log_ratio: Tensor | None = None
 
 
 class Step(NamedTuple):

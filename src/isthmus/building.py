@@ -13,7 +13,17 @@ from isthmus import names
 from isthmus.module import AutoEncoderModule
 from isthmus.part import Part
 
-__all__ = ["SLOT_OF", "build_module", "check_number", "device_of", "dtype_of", "part_of"]
+__all__ = [
+    "SLOT_OF",
+    "build_module",
+    "check_number",
+    "check_settings",
+    "device_of",
+    "dtype_of",
+    "part_of",
+    "require_ability",
+    "wants_labels",
+]
 
 SLOT_OF = {
     "modality": "modalities",
@@ -22,6 +32,7 @@ SLOT_OF = {
     "decoder": "networks",
     "corruption": "corruptions",
     "loss": "losses",
+    "objective": "objectives",
     "penalties": "penalties",
 }
 WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -44,7 +55,22 @@ def part_of(given: Any, slot: str) -> Any:
     return clone(given)
 
 
-def build_module(modality: Part, choices: Mapping[str, Any], device: str, dtype: str) -> AutoEncoderModule:
+def wants_labels(choices: Mapping[str, Any]) -> bool:
+    """Whether one of the chosen parts, or a part within it, asks for labels."""
+    given = [choices[name] for name in SLOT_OF if name not in ("modality", "penalties")]
+    slots = [SLOT_OF[name] for name in SLOT_OF if name not in ("modality", "penalties")]
+    pairs = [*zip(given, slots, strict=True), *((penalty, "penalties") for penalty in choices["penalties"])]
+    return any(_wants_labels(part_of(part, slot)) for part, slot in pairs if part is not None)
+
+
+def _wants_labels(part: Part) -> bool:
+    within = part.get_params(deep=True).values()
+    return any(getattr(one, "needs_labels", False) for one in (part, *within))
+
+
+def build_module(
+    modality: Part, choices: Mapping[str, Any], device: str, dtype: str, labels: int = 0
+) -> AutoEncoderModule:
     """Return the network of these choices, the modality's own where none was made.
 
     Parameters
@@ -52,9 +78,11 @@ def build_module(modality: Part, choices: Mapping[str, Any], device: str, dtype:
     modality : Part
         Fitted.
     choices : mapping
-        The estimator's encoder, bottleneck, decoder, loss, corruption and penalties.
+        The estimator's encoder, bottleneck, decoder, loss, corruption, objective and penalties.
     device, dtype : str
         Resolved.
+    labels : int, default=0
+        Classes of the rows' labels, for parts that ask for them.
     """
     chosen = {
         name: part_of(choices[name], slot) for name, slot in SLOT_OF.items() if name not in ("modality", "penalties")
@@ -67,8 +95,22 @@ def build_module(modality: Part, choices: Mapping[str, Any], device: str, dtype:
         chosen["loss"] or modality.loss(),
         chosen["corruption"],
         [part_of(penalty, "penalties") for penalty in choices["penalties"]],
+        chosen["objective"],
+        labels,
     )
     return module.to(device, WEIGHTS[dtype])
+
+
+def require_ability(bottleneck: Any, ability: str, who: str = "") -> None:
+    """Raise ValueError, naming the bottlenecks that can, unless this one has an ability such as 'sample'."""
+    if not hasattr(bottleneck, ability):
+        able = [name for name, cls in names.slots()["bottlenecks"].items() if hasattr(cls, ability)]
+        says = (
+            f"{who} needs a bottleneck that can {ability}, got {bottleneck!r}"
+            if who
+            else f"{bottleneck!r} cannot {ability}"
+        )
+        raise ValueError(f"{says}. Bottlenecks that can: {', '.join(able)}.")
 
 
 def device_of(device: str) -> str:
@@ -98,3 +140,25 @@ def check_number(owner: Any, name: str, wanted: str, fits: Callable[[Any], bool]
     value = getattr(owner, name)
     if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
         raise ValueError(f"{name} must be {wanted}, got {value!r}.")
+
+
+def check_settings(estimator: Any) -> None:
+    """Raise ValueError unless the numbers that say how to fit are such numbers.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder
+        With the attributes of that name.
+    """
+    for name in ("max_epochs", "batch_size", "patience", "threads"):
+        if getattr(estimator, name) is not None:
+            check_number(
+                estimator, name, "a whole number of at least 1, or None", lambda v: v >= 1 and float(v).is_integer()
+            )
+    if estimator.learning_rate is not None:
+        check_number(estimator, "learning_rate", "a number above 0, or None", lambda v: v > 0)
+    for name in ("ema", "validation_fraction"):
+        check_number(estimator, name, "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
+    for name in ("weight_decay", "clip", "checkpoint_seconds"):
+        check_number(estimator, name, "a number of at least 0", lambda v: v >= 0)
+    dtype_of(estimator.dtype, device_of(estimator.device))

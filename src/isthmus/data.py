@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -13,7 +16,7 @@ from isthmus.batch import Batch
 from isthmus.part import Part
 from isthmus.rows import ArrayRows, FrameRows, Rows
 
-__all__ = ["Resident", "Streamed", "blocks", "load"]
+__all__ = ["Resident", "Streamed", "blocks", "label_codes", "load"]
 
 PROBE = 32
 BLOCK_BYTES = 2**26
@@ -37,8 +40,8 @@ class Resident:
 class Streamed:
     """Examples that a modality makes from rows whenever they are asked for."""
 
-    def __init__(self, rows: Rows, modality: Part, dtype: torch.dtype):
-        self._rows, self._modality, self._dtype = rows, modality, dtype
+    def __init__(self, rows: Rows, modality: Part, dtype: torch.dtype, labels: Tensor | None = None):
+        self._rows, self._modality, self._dtype, self._labels = rows, modality, dtype, labels
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -46,7 +49,8 @@ class Streamed:
     def take(self, index: Tensor) -> Batch:
         """Return the examples at these positions."""
         chosen = _Chosen(self._rows, index.numpy())
-        return self._modality.to_batch(chosen, self._dtype)
+        batch = self._modality.to_batch(chosen, self._dtype)
+        return batch if self._labels is None else replace(batch, condition=self._labels[index])
 
 
 class _Chosen:
@@ -63,7 +67,9 @@ class _Chosen:
         return self._rows.take(self._index[index])
 
 
-def load(rows: Rows, modality: Part, dtype: torch.dtype, device: str = "cpu") -> Resident | Streamed:
+def load(
+    rows: Rows, modality: Part, dtype: torch.dtype, device: str = "cpu", labels: Tensor | None = None
+) -> Resident | Streamed:
     """Return rows as examples: resident, unless they take more than half of the free memory.
 
     A large array is not copied either where the arithmetic runs on the processor: what its
@@ -72,8 +78,9 @@ def load(rows: Rows, modality: Part, dtype: torch.dtype, device: str = "cpu") ->
     expected = _bytes_per_row(rows, modality, dtype) * len(rows)
     at_hand = device == "cpu" and isinstance(rows, ArrayRows)
     if expected > (COPY_BYTES if at_hand else _free_memory() // 2):
-        return Streamed(rows, modality, dtype)
-    return Resident(modality.to_batch(rows, dtype))
+        return Streamed(rows, modality, dtype, labels)
+    batch = modality.to_batch(rows, dtype)
+    return Resident(batch if labels is None else replace(batch, condition=labels))
 
 
 def blocks(rows: Rows, modality: Part, dtype: torch.dtype) -> Iterator[Batch]:
@@ -85,6 +92,41 @@ def blocks(rows: Rows, modality: Part, dtype: torch.dtype) -> Iterator[Batch]:
     size = max(1, int(BLOCK_BYTES / _bytes_per_row(rows, modality, dtype)))
     for begin in range(0, len(rows), size):
         yield modality.to_batch(_Chosen(rows, np.arange(begin, min(begin + size, len(rows)))), dtype)
+
+
+def label_codes(y: Any, n: int, classes: np.ndarray | None = None) -> tuple[np.ndarray, Tensor]:
+    """Return the classes of labels, and each label's position among them, ``(n,)`` ``int64``.
+
+    Parameters
+    ----------
+    y : array-like of n labels
+        Texts, whole numbers or booleans; None, NaN and the number -1 stand for 'not known'
+        (scikit-learn's sign for it), whose position is -1.
+    n : int
+        Rows.
+    classes : ndarray, optional
+        Those of an earlier call; by default those found, sorted.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, too few or too many, or one is not of ``classes``.
+    """
+    if y is None:
+        raise ValueError("a part of this auto-encoder needs labels, got none: call fit(X, y), -1 where unknown.")
+    labels = pl.Series(np.asarray(y).tolist(), strict=False) if np.ndim(y) == 1 else None
+    if labels is None or len(labels) != n:
+        raise ValueError(f"y must be one label for each of {n} rows, got shape {np.shape(y)}.")
+    if labels.dtype.is_float():
+        labels = labels.fill_nan(None)
+    known = labels.is_not_null() & (labels != -1 if labels.dtype.is_numeric() else True)
+    found = labels.filter(known).unique().sort().to_numpy()
+    classes = found if classes is None else classes
+    if not len(classes) or not np.isin(found, classes).all():
+        raise ValueError(f"labels must be of the classes {list(classes)[:10]}, got {list(found)[:10]}.")
+    codes = np.full(n, -1, dtype=np.int64)
+    codes[known.to_numpy()] = np.searchsorted(classes, labels.filter(known).to_numpy())
+    return classes, torch.from_numpy(codes)
 
 
 def _bytes_per_row(rows: Rows, modality: Part, dtype: torch.dtype) -> float:

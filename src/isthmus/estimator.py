@@ -16,14 +16,23 @@ from torch import Tensor
 
 from isthmus import names
 from isthmus.batch import Batch, Step
-from isthmus.building import SLOT_OF, build_module, check_number, device_of, dtype_of, part_of
-from isthmus.data import blocks, load
+from isthmus.building import (
+    SLOT_OF,
+    build_module,
+    check_settings,
+    device_of,
+    dtype_of,
+    part_of,
+    require_ability,
+    wants_labels,
+)
+from isthmus.data import blocks, label_codes, load
 from isthmus.guards import seeded, threads_set
 from isthmus.inference import costs, decode, encode, steps
 from isthmus.modalities import Images, Tables
 from isthmus.options import Options, choose_options, split
 from isthmus.part import Part
-from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
+from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows, float_of, width_of
 from isthmus.training import Callback, train
 
 __all__ = ["AutoEncoder"]
@@ -51,6 +60,9 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         By default the modality's own.
     corruption : Part or str, optional
         What the encoder must see through while training; by default nothing.
+    objective : Part or str, optional
+        What becomes of the nats of codes that are drawn, such as ``"importance_weighted"``;
+        by default their sum.
     penalties : sequence of Part or str, default=()
         What the code should be besides sufficient.
     max_epochs, batch_size, patience : int, optional
@@ -100,6 +112,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Columns of the table, or values of an image.
     feature_names_in_ : ndarray of str
         Names of the columns, for data frames.
+    classes_ : ndarray
+        The labels' classes, where a part needs labels.
 
     Raises
     ------
@@ -126,6 +140,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         decoder: Part | str | None = None,
         corruption: Part | str | None = None,
         loss: Part | str | None = None,
+        objective: Part | str | None = None,
         penalties: Sequence[Part | str] = (),
         max_epochs: int | None = None,
         batch_size: int | None = None,
@@ -150,6 +165,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.decoder = decoder
         self.corruption = corruption
         self.loss = loss
+        self.objective = objective
         self.penalties = penalties
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -182,20 +198,21 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         X : array-like, data frame or Rows of n rows
             A table ``(n, columns)`` or images ``(n, height, width[, channels])``.
-        y : None
-            Not used.
+        y : array-like of n labels, optional
+            Only for parts that need labels; -1, None or NaN where one is not known.
 
         Returns
         -------
         Self
         """
-        self._check_params()
+        check_settings(self)
         rows = as_rows(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._fit_modality(rows)
         self._remember_features(rows)
+        labels = self._labels(y, len(rows), None)
         self._build(seed)
-        data = load(rows, self.modality_, self._weight.dtype, self._weight.device.type)
+        data = self._load(rows, labels)
         options = choose_options(len(data), self.module_, self._asked(seed))
         logger.info("fit %d rows: %s", len(data), options)
         with threads_set(options.threads):
@@ -221,17 +238,19 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         first = not hasattr(self, "module_")
         if first:
-            self._check_params()
+            check_settings(self)
             rows = as_rows(X)
             self._fit_modality(rows)
             self._remember_features(rows)
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            labels = self._labels(y, len(rows), None)
             self._build(self._seed)
             self.history_ = []
         else:
             rows = self._rows(X)
+            labels = self._labels(y, len(rows), getattr(self, "classes_", None))
             self._seed = getattr(self, "_seed", 0) + 1
-        data = load(rows, self.modality_, self._weight.dtype, self._weight.device.type)
+        data = self._load(rows, labels)
         asked = self._asked(self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
@@ -249,7 +268,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return the codes of rows, ``(n, values of a code)``; a map or sequence is flattened."""
         rows = self._rows(X)
         codes = torch.cat([encode(self.module_, stored) for stored in self._blocks(rows)])
-        return codes.numpy().astype(_float_of(rows), copy=False)
+        return codes.numpy().astype(float_of(rows), copy=False)
 
     def inverse_transform(self, Z: Any) -> Any:
         """Return the rows that codes ``(n, values of a code)`` stand for, as the fitted data were."""
@@ -287,9 +306,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self, "module_")
         bottleneck = self.module_.bottleneck
-        if not hasattr(bottleneck, "sample"):
-            able = [name for name, cls in names.slots()["bottlenecks"].items() if hasattr(cls, "sample")]
-            raise ValueError(f"{bottleneck!r} cannot sample. Bottlenecks that can: {', '.join(able)}.")
+        require_ability(bottleneck, "sample")
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         with seeded(seed, str(self._weight.device)), torch.no_grad():
             z = bottleneck.sample(n_samples, self.code_shape_[:-1])
@@ -314,20 +331,6 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _check_params(self) -> None:
-        for name in ("max_epochs", "batch_size", "patience", "threads"):
-            if getattr(self, name) is not None:
-                check_number(
-                    self, name, "a whole number of at least 1, or None", lambda v: v >= 1 and float(v).is_integer()
-                )
-        if self.learning_rate is not None:
-            check_number(self, "learning_rate", "a number above 0, or None", lambda v: v > 0)
-        for name in ("ema", "validation_fraction"):
-            check_number(self, name, "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
-        for name in ("weight_decay", "clip", "checkpoint_seconds"):
-            check_number(self, name, "a number of at least 0", lambda v: v >= 0)
-        dtype_of(self.dtype, device_of(self.device))
-
     def _fit_modality(self, rows: Rows) -> None:
         modality = self.modality
         if modality is None:
@@ -342,13 +345,24 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.feature_names_in_ = np.array(rows.frame.columns, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.n_features_in_ = _width(rows) or int(np.prod(self.modality_.example()["shape"]))
+        self.n_features_in_ = width_of(rows) or int(np.prod(self.modality_.example()["shape"]))
 
     def _build(self, seed: int) -> None:
         """Clone the prototypes and join them."""
         device = device_of(self.device)
         with seeded(seed, device):
-            self.module_ = build_module(self.modality_, vars(self), device, dtype_of(self.dtype, device))
+            labels = len(getattr(self, "classes_", ()))
+            self.module_ = build_module(self.modality_, vars(self), device, dtype_of(self.dtype, device), labels)
+
+    def _labels(self, y: Any, n: int, classes: np.ndarray | None) -> Tensor | None:
+        """Return the labels as positions in ``classes_``, if a part asks for them."""
+        if not wants_labels(vars(self)):
+            return None
+        self.classes_, labels = label_codes(y, n, classes)
+        return labels
+
+    def _load(self, rows: Rows, labels: Tensor | None) -> Any:
+        return load(rows, self.modality_, self._weight.dtype, self._weight.device.type, labels)
 
     def _start(self, data: Any, options: Options) -> None:
         # Training rows only: a start that has seen the held-out rows would look too good on them.
@@ -380,22 +394,10 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self, "module_")
         rows = as_rows(X)
-        width = _width(rows)
+        width = width_of(rows)
         if isinstance(rows, ArrayRows) and width is not None and width != self.n_features_in_:
             raise ValueError(
                 f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
             )
         return rows
-
-
-def _width(rows: Rows) -> int | None:
-    if isinstance(rows, FrameRows):
-        return rows.frame.width
-    return rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else None
-
-
-def _float_of(rows: Rows) -> Any:
-    """Return the type codes come back in: the input's floating-point type, else float64."""
-    given = rows.array.dtype if isinstance(rows, ArrayRows) else None
-    return given if given in (np.float32, np.float64) else np.dtype(np.float64)

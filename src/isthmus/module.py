@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,16 @@ class AutoEncoderModule(nn.Module):
         Prototype of the corruption, at work while training only.
     penalties : sequence of Part
         Prototypes.
+    objective : Part, optional
+        Prototype of what becomes of the nats of codes that are drawn; by default their sum,
+        with one draw an example.
+    labels : int, default=0
+        Classes of the labels in ``Batch.condition``.
+
+    Attributes
+    ----------
+    is_game : bool
+        Whether an adversary learns too, so that the cost is no measure of progress.
 
     Raises
     ------
@@ -47,6 +58,8 @@ class AutoEncoderModule(nn.Module):
         loss: Part,
         corruption: Part | None = None,
         penalties: Sequence[Part] = (),
+        objective: Part | None = None,
+        labels: int = 0,
     ):
         super().__init__()
         self.modality = modality
@@ -56,8 +69,14 @@ class AutoEncoderModule(nn.Module):
         self.decoder = decoder
         self.loss = loss
         self.penalties = nn.ModuleList(penalties)
+        self.objective = objective
+        self.labels = labels
         self._build()
         self._wants_gradient = any(getattr(penalty, "needs_source_gradient", False) for penalty in self.penalties)
+        self._check_objective()
+        # Plain lists: what no part asks for costs nothing in a step.
+        self._followers = [part for part in self.modules() if part is not self and hasattr(part, "after_step")]
+        self.is_game = any(getattr(part, "is_game", False) for part in self.modules() if part is not self)
 
     @torch.no_grad()
     def _build(self) -> None:
@@ -69,7 +88,14 @@ class AutoEncoderModule(nn.Module):
         # What is hidden while training must be told apart from zeros by the encoder.
         missing = self.modality.missing or source.mask is not None
         features = self.encoder.build(**facts, missing=missing).eval()(source)
-        z = self.bottleneck.build(width=features.shape[-1], rank=self.modality.rank).eval()(features).z
+        seen: dict[str, Any] = {
+            "width": features.shape[-1],
+            "positions": list(features.shape[1:-1]),
+            "rank": self.modality.rank,
+            "labels": self.labels,
+        }
+        code = self.bottleneck.build_with(seen).eval()(features)
+        z = code.z
         self.loss.build(**facts)
         shape = [*facts["shape"][:-1], self.loss.width]
         self.decoder.build(code=list(z.shape[1:]), shape=shape)
@@ -78,38 +104,75 @@ class AutoEncoderModule(nn.Module):
         output = self.decoder.eval()(z, blank)
         if list(output.shape) != [2, *shape]:
             raise ValueError(f"{self.decoder!r} gives {list(output.shape[1:])}, but the loss needs {shape}.")
+        pieces = {name: list(piece.shape[1:]) for name, piece in (code.factors or {}).items()}
+        seen |= {**facts, "code": list(z.shape[1:]), "factors": pieces, "output": list(output.shape[1:])}
         for penalty in self.penalties:
-            penalty.build()
+            penalty.build_with(seen)
             if hasattr(penalty, "watch"):
                 penalty.watch(self.encoder, self.bottleneck)
+        if self.objective is not None:
+            self.objective.build()
 
-    def forward(self, stored: Batch, corrupt: bool | None = None) -> Step:
+    def _check_objective(self) -> None:
+        if self.objective is None:
+            return
+        if not hasattr(self.bottleneck, "draw"):
+            raise ValueError(f"{self.objective!r} needs a bottleneck that can draw, such as gaussian.")
+        if self._wants_gradient and self.objective.draws > 1:
+            raise ValueError(
+                f"{self.objective!r} draws many codes of an example, and a penalty needs one: use draws=1."
+            )
+
+    def forward(self, stored: Batch, as_training: bool | None = None) -> Step:
         """Run the line.
 
         Parameters
         ----------
         stored : Batch
             As the modality keeps it.
-        corrupt : bool, optional
-            Whether to corrupt the source; by default while training.
+        as_training : bool, optional
+            Whether to corrupt the source and draw the code, as often as the objective asks;
+            by default while training.
+
+        Returns
+        -------
+        Step
+            With an objective of k draws every tensor has ``b * k`` rows, those of one example
+            beside each other.
         """
+        as_training = self.training if as_training is None else as_training
         source = target = self.modality.expand(stored)
-        if self.corruption is not None and (self.training if corrupt is None else corrupt):
+        if self.corruption is not None and as_training:
             source = self.corruption(target)
         if self._wants_gradient and self.training:
             source = source.with_x(source.x.detach().requires_grad_())
         features = self.encoder(source)
-        code = self.bottleneck(features)
+        if as_training and self.objective is not None and self.objective.draws > 1:
+            source, target = source.repeat(self.objective.draws), target.repeat(self.objective.draws)
+            features = features.repeat_interleave(self.objective.draws, 0)
+        draws = as_training and (self.objective is not None or not self.training) and hasattr(self.bottleneck, "draw")
+        code = self.bottleneck.draw(features) if draws else self.bottleneck(features)
         output = self.decoder(code.z, target)
         return Step(source, target, features, code, output)
 
     def cost(self, step: Step) -> Tensor:
         """Return what training minimises, nats ``(b,)``: loss, code, and while training the penalties."""
-        cost = self.loss(step.output, step.target) + step.code.penalty
+        nats = self.loss(step.output, step.target)
+        # Codes that were not drawn have no ratio for an objective to weigh.
+        if self.objective is None or step.code.log_ratio is None:
+            cost = nats + step.code.penalty
+        else:
+            cost = self.objective(nats, step.code)
         if self.training:
             for penalty in self.penalties:
-                cost = cost + penalty(step)
+                charge = penalty(step)
+                cost = cost + (charge if len(charge) == len(cost) else charge.view(len(cost), -1).mean(1))
         return cost
+
+    def after_step(self, progress: float) -> None:
+        """Tell the parts that ask for it that a step was taken; ``progress`` is the share of all steps."""
+        for part in self._followers:
+            part.after_step(progress)
 
     def encode(self, stored: Batch) -> Tensor:
         """Return the code ``(b, *p, d)`` of uncorrupted examples."""

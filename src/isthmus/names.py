@@ -40,7 +40,9 @@ SLOTS = (
     "corruptions",
     "networks",
     "bottlenecks",
+    "priors",
     "losses",
+    "objectives",
     "penalties",
 )
 JOBS = "jobs"

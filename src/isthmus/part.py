@@ -81,6 +81,11 @@ class Part(nn.Module):
         self.facts = facts
         return self
 
+    def build_with(self, offered: Mapping[str, Any]) -> Self:
+        """Build with those of the offered facts that :meth:`setup` names; the others are not needed."""
+        named = inspect.signature(self.setup).parameters
+        return self.build(**{name: value for name, value in offered.items() if name in named})
+
     def setup(self, *args: Any, **facts: Any) -> None:
         """Create weights; override in a part that has some."""
 
@@ -97,6 +102,13 @@ class Part(nn.Module):
         *inputs
             The arguments of ``forward``.
         """
+
+    # Two hooks are optional, and looked up by name so that a part without them costs nothing:
+    #   after_step(progress)  the loop calls it after each step of the optimizer, with the share
+    #                         of all steps that is done: codebooks move, temperatures fall. What
+    #                         it changes must be a buffer, for a resumed fit to go on from there.
+    #   is_game = True        the cost is no measure of progress (an adversary learns as well):
+    #                         training runs to its end and keeps the last weights.
 
     def _check_types(self) -> None:
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from sklearn.utils import check_array
 
-__all__ = ["ArrayRows", "FrameRows", "Rows", "SetAside", "as_rows"]
+__all__ = ["ArrayRows", "FrameRows", "Rows", "SetAside", "as_rows", "float_of", "width_of"]
 
 
 @dataclass(frozen=True)
@@ -207,3 +207,16 @@ def _plain_value(value: Any, name: str) -> Any:
         "the argument must be a string or a number in every cell, "
         f"got {type(value).__name__} in column {name!r}; convert it, or leave the column out."
     )
+
+
+def width_of(rows: Rows) -> int | None:
+    """Return how many columns a table has; None for what is no table."""
+    if isinstance(rows, FrameRows):
+        return rows.frame.width
+    return rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else None
+
+
+def float_of(rows: Rows) -> Any:
+    """Return the type codes of rows come back in: the rows' floating-point type, else float64."""
+    given = rows.array.dtype if isinstance(rows, ArrayRows) else None
+    return given if given in (np.float32, np.float64) else np.dtype(np.float64)

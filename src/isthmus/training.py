@@ -161,6 +161,7 @@ class _Fit:
             self.rate = self._learning_rate(total)
             optimizer.step(self.rate)
             self.step += 1
+            module.after_step(self.step / total)
             costs.append(cost.detach())
         # One transfer a block: asking for each cost would wait for the device at every step.
         values = torch.cat(costs).double().cpu()
@@ -169,8 +170,8 @@ class _Fit:
             return
         assert seen is not None
         with torch.no_grad():
-            error = module.loss.error(_in_full(seen, self.options).output, seen.target).sum()
-        added = (float(values.sum()), float(len(values)), float(error), float(len(costs[-1])))
+            errors = module.loss.error(_in_full(seen, self.options).output, seen.target)
+        added = (float(values.sum()), float(len(values)), float(errors.sum()), float(len(errors)))
         self.sums = [old + new for old, new in zip(self.sums, added, strict=True)]
 
     def end_epoch(self, data: Data, held_out: Tensor, seconds: float, callback: Callback | None) -> None:
@@ -202,7 +203,7 @@ class _Fit:
                 self._remember(math.inf)
                 return {}
             cost, error = evaluate(self.module, data, held_out, self.options)
-            if cost < self.best_cost:
+            if cost < self.best_cost or self.module.is_game:
                 self._remember(cost)
                 self.stale = 0
             else:
@@ -309,17 +310,18 @@ class _Fit:
 
 @torch.no_grad()
 def evaluate(module: AutoEncoderModule, data: Data, rows: Tensor, options: Options) -> tuple[float, float]:
-    """Return mean cost and mean error of these rows, with the same corruption every time."""
+    """Return mean cost and mean error of these rows, with the same corruption and draws every time."""
     was_training = module.training
     module.eval()
     cost = error = 0.0
     with seeded(options.seed + 1, options.device):
         for index in rows.split(EVALUATION_BATCH):
             with _autocast(options):
-                step = module(data.take(index).to(options.device), corrupt=True)
+                step = module(data.take(index).to(options.device), as_training=True)
             step = _in_full(step, options)
             cost += float(module.cost(step).double().sum())
-            error += float(module.loss.error(step.output, step.target).double().sum())
+            # Where codes were drawn more than once, every example has equally many rows.
+            error += float(module.loss.error(step.output, step.target).double().mean()) * len(index)
     module.train(was_training)
     return cost / len(rows), error / len(rows)
 
@@ -355,7 +357,13 @@ def _in_full(step: Any, options: Options) -> Any:
     """Return a step whose output and code are float32 again: losses are summed in full."""
     if options.dtype != "bfloat16":
         return step
-    code = step.code._replace(z=step.code.z.float(), penalty=step.code.penalty.float())
+    code = step.code
+    code = code._replace(
+        z=code.z.float(),
+        penalty=code.penalty.float(),
+        factors=None if code.factors is None else {name: piece.float() for name, piece in code.factors.items()},
+        log_ratio=None if code.log_ratio is None else code.log_ratio.float(),
+    )
     return step._replace(output=step.output.float(), features=step.features.float(), code=code)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -12,9 +15,11 @@ from isthmus.part import Part
 
 __all__ = ["Gaussian"]
 
+LOG_TWO_PI = math.log(2 * math.pi)
+
 
 class Gaussian(Part):
-    r"""A normal posterior over the code, held to a standard normal prior.
+    r"""A normal posterior over the code, held to a prior.
 
     Parameters
     ----------
@@ -25,6 +30,8 @@ class Gaussian(Part):
     free_bits : float, default=0.0
         Nats per dimension that cost nothing more to use: while training, the KL divergence
         of a dimension, averaged over the batch, is raised to at least this.
+    prior : Part, optional
+        What codes are like: one of ``isthmus.priors``; by default the standard normal.
 
     Facts
     -----
@@ -32,16 +39,22 @@ class Gaussian(Part):
         Channels of the features.
     rank : int, optional
         The size to take when ``size`` is None.
+    positions : list of int, default=()
+        Shape of the positions that have a code each; priors may look at it.
 
     Raises
     ------
     ValueError
-        If the size is below 1, or beta or free_bits is negative.
+        If the size is below 1, beta or free_bits is negative, or free_bits come with a prior.
 
     Notes
     -----
     .. math:: z = \mu + \sigma \epsilon, \qquad
               KL = \tfrac12 \sum_j \mu_j^2 + \sigma_j^2 - \log \sigma_j^2 - 1
+
+    With a prior the divergence has no closed form: it is the draw's own
+    ``-H(q) - log p(z)``, with q's entropy exact and p at the draw while training, at the mean
+    otherwise.
 
     While training, z is drawn; otherwise it is the mean, so that codes are deterministic.
     The log-variance is kept within -10 and 10, and its gradient passes that bound, so that
@@ -60,36 +73,59 @@ class Gaussian(Part):
     (torch.Size([5, 3]), torch.Size([5]))
     """
 
-    def __init__(self, size: int | None = None, beta: float = 1.0, free_bits: float = 0.0):
+    def __init__(self, size: int | None = None, beta: float = 1.0, free_bits: float = 0.0, prior: Part | None = None):
         super().__init__()
         self.size = size
         self.beta = beta
         self.free_bits = free_bits
+        self.prior = prior
 
-    def setup(self, width: int, rank: int | None = None) -> None:
+    def setup(self, width: int, rank: int | None = None, positions: Sequence[int] = ()) -> None:
         """Create the layers."""
+        if self.free_bits and self.prior is not None:
+            raise ValueError("free_bits hold for the standard normal prior only; leave one of free_bits and prior out.")
         if not self.beta >= 0 or not self.free_bits >= 0:
             raise ValueError(f"beta and free_bits must be at least 0, got {self.beta} and {self.free_bits}.")
         size = code_size(self.size, rank)
         self.linear = nn.Linear(width, size)
         self.log_variance = nn.Linear(width, size)
         self.dimensions = size
+        if self.prior is not None:
+            self.prior.build_with({"size": size, "width": width, "positions": list(positions)})
+            if hasattr(self.prior, "watch"):
+                self.prior.watch(self)
 
     def forward(self, features: Tensor) -> Code:
-        """Return the code of features ``(b, *p, width)``."""
-        mean = self.linear(features)
-        # Wider, one example could outweigh all others, or its exp overflow.
-        log_variance = bounded(self.log_variance(features), -10, 10)
+        """Return the code of features ``(b, *p, width)``: drawn while training, else the mean."""
+        mean, log_variance = self.posterior(features)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else mean
-        divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
-        # Not in evaluation: the cost of an example would depend on the others beside it.
-        if self.free_bits and self.training:
-            mean_divergence = divergence.mean(0, keepdim=True)
-            divergence = divergence + (self.free_bits - mean_divergence).clamp_min(0)
-        return Code(z, self.beta * divergence.flatten(1).sum(1))
+        if self.prior is None:
+            return Code(z, self._penalty(mean, log_variance))
+        # The entropy is exact, which varies less than log q at the draw.
+        return Code(z, self.beta * (_minus_entropy(log_variance) - self.prior.log_prob(z)))
+
+    def draw(self, features: Tensor) -> Code:
+        """Return the code drawn from its posterior, in evaluation too, with its ``log_ratio``."""
+        mean, log_variance = self.posterior(features)
+        noise = torch.randn_like(mean)
+        z = mean + noise * (0.5 * log_variance).exp()
+        log_q = -0.5 * (noise.square() + log_variance + LOG_TWO_PI)
+        log_q = log_q.flatten(1).sum(1)
+        if self.prior is None:
+            log_p = -0.5 * (z.square() + LOG_TWO_PI).flatten(1).sum(1)
+            return Code(z, self._penalty(mean, log_variance), log_ratio=log_q - log_p)
+        log_p = self.prior.log_prob(z)
+        return Code(z, self.beta * (_minus_entropy(log_variance) - log_p), log_ratio=log_q - log_p)
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of q(z|x), each ``(b, *p, d)``."""
+        # Wider, one example could outweigh all others, or its exp overflow.
+        return self.linear(features), bounded(self.log_variance(features), -10, 10)
 
     def sample(self, n: int, positions: tuple[int, ...] = ()) -> Tensor:
         """Draw codes ``(n, *positions, d)`` from the prior."""
+        if self.prior is not None:
+            return self.prior.sample(n, positions)
         return torch.randn(n, *positions, self.dimensions).to(self.linear.weight)
 
     def start(self, features: Tensor) -> None:
@@ -98,3 +134,18 @@ class Gaussian(Part):
         with torch.no_grad():
             self.log_variance.weight.zero_()
             self.log_variance.bias.fill_(-2.0)
+        if self.prior is not None:
+            self.prior.start(self.linear(features), features)
+
+    def _penalty(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Return beta times the divergence from the standard normal, ``(b,)``."""
+        divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+        # Not in evaluation: the cost of an example would depend on the others beside it.
+        if self.free_bits and self.training:
+            mean_divergence = divergence.mean(0, keepdim=True)
+            divergence = divergence + (self.free_bits - mean_divergence).clamp_min(0)
+        return self.beta * divergence.flatten(1).sum(1)
+
+
+def _minus_entropy(log_variance: Tensor) -> Tensor:
+    return -0.5 * (log_variance + LOG_TWO_PI + 1).flatten(1).sum(1)

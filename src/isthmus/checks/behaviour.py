@@ -50,7 +50,7 @@ def check_in_line(case: Case) -> None:
                 f"{case.what}: values are not finite, {'while training' if training else 'in evaluation'}.",
             )
         with seeded(0, case.device):
-            check_role(case.role, part, case.inputs(step), case.what)
+            check_role(case.role, part, case.inputs(step, module), case.what)
 
 
 def check_gradients(case: Case) -> None:
@@ -75,9 +75,9 @@ def check_inputs_stay(case: Case) -> None:
     module, batch, part = case.line()
     stored = [tensor.clone() for tensor in _tensors(batch)]
     step = case.setting.step(module, batch, training=True)
-    given = case.inputs(step)
+    given = case.inputs(step, module)
     before = [tensor.detach().clone() for tensor in _tensors(given)]
-    part(*given)
+    case.call(part, given)
     for old, new in zip([*before, *stored], [*_tensors(given), *_tensors(batch)], strict=True):
         require(
             torch.equal(old, new.detach()),
@@ -95,7 +95,7 @@ def check_randomness(case: Case) -> None:
         results = []
         for seed in seeds if case.role != "corruption" else (1, 1):
             with seeded(seed, case.device):
-                results.append(part(*case.inputs(step)))
+                results.append(case.call(part, case.inputs(step, module)))
         require(
             _equal(*results),
             f"{case.what}: with one seed, two calls differ; draw from torch's global generator only."
@@ -109,12 +109,14 @@ def check_independence(case: Case) -> None:
     if case.role in ("corruption", "penalty"):
         return  # at work while training only, where they may look at the batch
     module, batch, part = case.line()
-    given = case.inputs(case.setting.step(module, batch, training=False))
-    alone = part(*_map(given, lambda tensor: tensor[3:8]))
-    among = _map(part(*given), lambda tensor: tensor[3:8])
+    given = case.inputs(case.setting.step(module, batch, training=False), module)
+    # An objective makes one of an example's draws, which are beside each other.
+    per = module.objective.draws if case.role == "objective" else 1
+    alone = case.call(part, _map(given, lambda tensor: tensor[4 * per : 8 * per]))
+    among = _map(case.call(part, given), lambda tensor: tensor[4:8])
     require(
         _equal(alone, among, 1e-8),
-        f"{case.what}: in evaluation mode the results of 5 examples depend on the others in the batch.",
+        f"{case.what}: in evaluation mode the results of 4 examples depend on the others in the batch.",
     )
 
 
@@ -142,7 +144,7 @@ def check_dtypes(case: Case) -> None:
     for dtype in (torch.float32, torch.float64):
         module, batch, part = case.line(dtype)
         step = case.setting.step(module, batch, training=True)
-        for tensor in _tensors(part(*case.inputs(step))):
+        for tensor in _tensors(case.call(part, case.inputs(step, module))):
             require(
                 not tensor.is_floating_point() or tensor.dtype == dtype,
                 f"{case.what}: in a {dtype} model it gives {tensor.dtype}; make tensors like the input "
@@ -191,12 +193,12 @@ def check_start(case: Case) -> None:
 def check_saving(case: Case) -> None:
     """Check that a fitted model that was saved and loaded gives equal results."""
     roles: dict[str, Any] = {"modality": case.setting.modality} | case.setting.beside
-    roles |= {"penalties": [case.prototype]} if case.role == "penalty" else {case.role: case.prototype}
+    roles |= case.setting.in_role(case.role, case.prototype)
     roles.setdefault("bottleneck", "linear(size=3, activation='sigmoid')")
     model = AutoEncoder(**roles, max_epochs=2, threads=1, device=case.device, random_state=0)
     X = case.setting.X
     own = [type(one) for one in (case.prototype, case.setting.modality, *case.setting.beside.values())]
-    model.fit(X)
+    model.fit(X, case.setting.labels())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         saving.save(model, path)

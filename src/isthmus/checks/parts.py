@@ -22,7 +22,9 @@ ROLES = {
     "modalities": "modality",
     "corruptions": "corruption",
     "bottlenecks": "bottleneck",
+    "priors": "prior",
     "losses": "loss",
+    "objectives": "objective",
     "penalties": "penalty",
 }
 

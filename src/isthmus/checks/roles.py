@@ -58,6 +58,29 @@ def _code(code: Any, features: Tensor, what: str) -> None:
         )
 
 
+def _prior(part: Part, given: tuple[Tensor], what: str) -> None:
+    (z,) = given
+    _nats(part.log_prob(z), len(z), what + ": log_prob")
+    for positions in ((), (2, 4)):
+        drawn = part.sample(3, positions)
+        wanted = (3, *positions, z.shape[-1])
+        require(
+            tuple(drawn.shape) == wanted and drawn.dtype == z.dtype and drawn.device == z.device,
+            f"{what}: sample(3, {positions}) should be like its codes and of shape {wanted}, got {_shape(drawn)}.",
+        )
+    part.start(z.detach(), z.detach())
+    _nats(part.log_prob(z), len(z), what + ": log_prob after start")
+
+
+def _objective(part: Part, given: tuple[Tensor, Code], what: str) -> None:
+    nats, code = given
+    require(
+        isinstance(part.draws, int) and part.draws >= 1 and len(nats) % part.draws == 0,
+        f"{what}: draws should be a whole number of at least 1, got {part.draws!r}.",
+    )
+    _nats(part(nats, code), len(nats) // part.draws, what)
+
+
 def _decoder(part: Part, given: tuple[Tensor, Batch], what: str) -> None:
     z, target = given
     output = part(z, target)
@@ -121,6 +144,8 @@ def _corruption(part: Part, given: tuple[Batch], what: str) -> None:
 _ROLES: dict[str, Callable[[Part, Any, str], None]] = {
     "encoder": _encoder,
     "bottleneck": _bottleneck,
+    "prior": _prior,
+    "objective": _objective,
     "decoder": _decoder,
     "loss": _loss,
     "penalty": _penalty,

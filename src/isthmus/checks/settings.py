@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from sklearn.base import clone
 
 from isthmus.batch import Batch, Step
-from isthmus.bottlenecks import Linear
+from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.guards import seeded
 from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
@@ -23,6 +23,7 @@ from isthmus.rows import as_rows
 __all__ = ["Case", "Setting", "require", "settings"]
 
 N_ROWS = 24
+N_LABELS = 3
 
 
 def require(holds: bool, message: str) -> None:
@@ -63,17 +64,30 @@ class Setting:
             "loss": modality.loss(),
         }
         parts |= {name: clone(one) for name, one in self.beside.items()}
-        if role == "penalty":
-            parts["penalties"] = [clone(part)]
-        elif role != "modality":
-            parts[role] = clone(part)
+        if role != "modality":
+            parts |= self.in_role(role, clone(part))
         with seeded(0, device):
-            module = AutoEncoderModule(modality, **parts).to(device, dtype)
+            module = AutoEncoderModule(modality, **parts, labels=N_LABELS).to(device, dtype)
             with torch.no_grad():
                 # Many weights start at zero, where nothing behind them shows or has a gradient.
                 for parameter in module.parameters():
                     parameter.add_(0.2 * torch.randn_like(parameter))
-        return module, modality.to_batch(rows, dtype).to(device)
+        batch = modality.to_batch(rows, dtype)
+        return module, replace(batch, condition=torch.from_numpy(self.labels())).to(device)
+
+    def in_role(self, role: str, part: Part) -> dict[str, Any]:
+        """Return the argument of an auto-encoder that puts a part in its role."""
+        if role == "penalty":
+            return {"penalties": [part]}
+        if role == "prior":
+            return {"bottleneck": Gaussian(3, prior=part)}
+        if role == "objective":
+            return {"bottleneck": Gaussian(3), "objective": part}
+        return {role: part}
+
+    def labels(self) -> np.ndarray:
+        """Return a label for each row, some of them unknown."""
+        return np.arange(len(as_rows(self.X))) % (N_LABELS + 1) - 1
 
     def step(self, module: AutoEncoderModule, batch: Batch, training: bool, seed: int = 0) -> Step:
         """Run the line once."""
@@ -91,7 +105,7 @@ class Case:
     setting : Setting
         The data and what stands beside the part.
     role : str
-        encoder, bottleneck, decoder, loss, corruption, penalty or modality.
+        encoder, bottleneck, prior, decoder, loss, objective, corruption, penalty or modality.
     prototype : Part
         What is checked.
     device : str
@@ -111,11 +125,21 @@ class Case:
     def line(self, dtype: torch.dtype = torch.float64) -> tuple[AutoEncoderModule, Batch, Part]:
         """Return the line, the stored data, and the part within the line."""
         module, batch = self.setting.assemble(self.role, self.prototype, dtype, self.device)
-        part: Any = module.penalties[0] if self.role == "penalty" else getattr(module, self.role)
+        bottleneck: Any = module.bottleneck
+        inner = {"penalty": lambda: module.penalties[0], "prior": lambda: bottleneck.prior}
+        part: Any = inner[self.role]() if self.role in inner else getattr(module, self.role)
         return module, batch, part
 
-    def inputs(self, step: Step) -> tuple[Any, ...]:
+    def call(self, part: Any, given: tuple[Any, ...]) -> Any:
+        """Let the part do what it is for."""
+        return part.log_prob(*given) if self.role == "prior" else part(*given)
+
+    def inputs(self, step: Step, module: AutoEncoderModule) -> tuple[Any, ...]:
         """Return what the part was given in this step."""
+        if self.role == "objective":
+            if step.code.log_ratio is None:  # in evaluation codes are means; an objective is given drawn ones
+                step = self._drawn(step, module)
+            return module.loss(step.output, step.target), step.code
         return {
             "encoder": (step.source,),
             "bottleneck": (step.features,),
@@ -123,7 +147,15 @@ class Case:
             "loss": (step.output, step.target),
             "penalty": (step,),
             "corruption": (step.target,),
+            "prior": (step.code.z,),
         }[self.role]
+
+    def _drawn(self, step: Step, module: Any) -> Step:
+        draws = module.objective.draws
+        features, target = step.features.repeat_interleave(draws, 0), step.target.repeat(draws)
+        with seeded(0, self.device):
+            code = module.bottleneck.draw(features)
+        return Step(target, target, features, code, module.decoder(code.z, target))
 
 
 def settings(X: Any = None, modality: Part | None = None, beside: dict[str, Any] | None = None) -> Iterator[Setting]:

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus import names
+from isthmus.building import require_ability
 from isthmus.estimator import AutoEncoder
 from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
 
@@ -116,12 +117,7 @@ class Job(BaseEstimator, ABC):
         given = estimator.bottleneck
         bottleneck = names.parse(given, "bottlenecks") if isinstance(given, str) else given
         for ability in self.needs:
-            if not hasattr(bottleneck, ability):
-                able = [name for name, cls in names.slots()["bottlenecks"].items() if hasattr(cls, ability)]
-                raise ValueError(
-                    f"{type(self).__name__} needs a bottleneck that can {ability}, got {bottleneck!r}. "
-                    f"Those that can: {', '.join(able)}."
-                )
+            require_ability(bottleneck, ability, type(self).__name__)
 
     @property
     def _dtype(self) -> torch.dtype:

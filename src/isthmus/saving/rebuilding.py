@@ -27,6 +27,7 @@ ALWAYS = ("encoder", "bottleneck", "decoder", "loss")
 WEIGHTS = "module."
 FAR = 1e6
 MAX_PENALTIES = 1_000
+MAX_LABELS = 1_000_000
 
 
 def estimator_of(model: Any) -> AutoEncoder:
@@ -66,6 +67,7 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "fitted": {
             "n_features_in": int(estimator.n_features_in_),
             "feature_names_in": [str(name) for name in getattr(estimator, "feature_names_in_", ())] or None,
+            "classes": np.asarray(getattr(estimator, "classes_", ())).tolist() or None,
             "options": pack(asdict(estimator.options_), arrays, "options_"),
             "history": pack(estimator.history_, arrays, "history_"),
         },
@@ -95,6 +97,9 @@ def rebuild(tree: Mapping[str, Any], tensors: dict[str, Tensor], parts: tuple[ty
         if not all(isinstance(name, str) for name in columns) or len(columns) != model.n_features_in_:
             raise ValueError("feature_names_in is not one name for each feature.")
         model.feature_names_in_ = np.array(columns, dtype=object)
+    classes = fitted.get("classes")  # not in the files of version 0.1
+    if classes is not None:
+        model.classes_ = _classes(classes, model.module_.labels)
     model.options_ = Options(**unpack(_entry(fitted, "options", dict), tensors))
     model.history_ = unpack(_entry(fitted, "history", list), tensors)
     if not all(isinstance(row, dict) for row in model.history_):
@@ -138,6 +143,8 @@ def _describe_module(module: AutoEncoderModule) -> dict[str, Any]:
         "facts": names.to_json(module.modality.facts),
         "corruption": None if module.corruption is None else names.describe(module.corruption),
         "penalties": [names.describe(penalty) for penalty in module.penalties],
+        "objective": None if module.objective is None else names.describe(module.objective),
+        "labels": module.labels,
         "dtype": floats.pop(),
     }
 
@@ -151,11 +158,17 @@ def _module(
     corruption, penalties = _entry(tree, "corruption", dict | None), _entry(tree, "penalties", list)
     if len(penalties) > MAX_PENALTIES:
         raise ValueError(f"it has {len(penalties)} penalties, more than {MAX_PENALTIES}.")
+    tree = {"objective": None, "labels": 0} | dict(tree)  # not in the files of version 0.1
+    objective, labels = _entry(tree, "objective", dict | None), _entry(tree, "labels", int)
+    if not 0 <= labels <= MAX_LABELS:
+        raise ValueError(f"it has {labels} classes of labels; from 0 to {MAX_LABELS:,} can be.")
     module = AutoEncoderModule(
         names.restore(_entry(tree, "modality", dict), "modalities", parts).build(**_entry(tree, "facts", dict)),
         **{name: names.restore(_entry(tree, name, dict), SLOT_OF[name], parts) for name in ALWAYS},
         corruption=None if corruption is None else names.restore(corruption, "corruptions", parts),
         penalties=[names.restore(penalty, "penalties", parts) for penalty in penalties],
+        objective=None if objective is None else names.restore(objective, "objectives", parts),
+        labels=labels,
     ).to(getattr(torch, dtype))
     wanted = module.state_dict()
     for name in sorted(set(wanted) ^ set(weights)):
@@ -167,6 +180,13 @@ def _module(
     _check_finite(weights)
     module.load_state_dict(weights)
     return module.to(device).eval()
+
+
+def _classes(classes: Any, labels: int) -> np.ndarray:
+    plain = isinstance(classes, list) and all(isinstance(one, str | int | float) for one in classes)
+    if not plain or len({type(one) for one in classes}) != 1 or len(classes) != labels:
+        raise ValueError(f"classes should be {labels} texts or numbers, got {classes!r:.80}.")
+    return np.array(classes)
 
 
 def _tried_out(module: AutoEncoderModule) -> tuple[int, ...]:
