@@ -18,11 +18,37 @@ from typing import Any
 
 import click
 
-__all__ = ["Claim", "Result", "Times", "chained", "child", "interleaved", "main", "range_of", "ratios", "t_interval"]
+__all__ = [
+    "Claim",
+    "Missing",
+    "Result",
+    "Times",
+    "chained",
+    "child",
+    "interleaved",
+    "main",
+    "range_of",
+    "ratios",
+    "t_interval",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("isthmus", "torch", "numpy", "scikit-learn", "pyod", "polars")
+PACKAGES = (
+    "isthmus",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "polars",
+    "pyod",
+    "pythae",
+    "vector-quantize-pytorch",
+    "umap-learn",
+)
+
+
+class Missing(Exception):
+    """The data or the peer of a benchmark is not here; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +256,10 @@ def main(run: Callable[..., Result], *options: click.Option) -> None:
     def command(quick: bool, out: Path | None, **more: Any) -> None:
         facts = machine()
         began = time.perf_counter()
-        result = run(quick, **more)
+        try:
+            result = run(quick, **more)
+        except Missing as missing:
+            result = Result((run.__doc__ or "").partition("\n")[0], skipped=str(missing))
         # Again, for by now the benchmark has imported all that it uses.
         facts = machine() | {"load_before": facts["load_before"]}
         record = {"quick": quick, "seconds": time.perf_counter() - began, "machine": facts} | asdict(result)
