@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Missing
-from isthmus.reading import read
 
 __all__ = ["fashion", "folder", "idx", "mnist"]
 
@@ -34,17 +33,20 @@ def folder(name: str) -> Path:
 def mnist(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Return ``uint8`` images ``(n, 28, 28)`` and ``int64`` labels of 'train' (60,000) or 'test' (10,000)."""
     stem, path = "t10k" if part == "test" else "train", folder("mnist")
-    return read(path / f"{stem}-images-idx3-ubyte.gz").take(slice(None)), idx(path / f"{stem}-labels-idx1-ubyte.gz")
+    images, labels = (idx(path / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    return images, labels.astype(np.int64)
 
 
 def fashion(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels of Fashion-MNIST, as :func:`mnist` does."""
     stem, path = "t10k" if part == "test" else "train", folder("fashion_mnist")
     files = sorted(path.glob(f"{stem}-images-idx3-ubyte*.gz"))
-    return np.concatenate([read(file).take(slice(None)) for file in files]), idx(path / f"{stem}-labels-idx1-ubyte.gz")
+    labels = idx(path / f"{stem}-labels-idx1-ubyte.gz")
+    return np.concatenate([idx(file) for file in files]), labels.astype(np.int64)
 
 
 def idx(path: Path) -> np.ndarray:
-    """Return the labels of an idx file, which has one dimension."""
+    """Return what a packed idx file of bytes holds; these files are known, and their names are not idx's own."""
     data = gzip.decompress(path.read_bytes())
-    return np.frombuffer(data, np.uint8, offset=8).astype(np.int64)
+    shape = np.frombuffer(data, ">u4", data[3], offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
