@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format coverage bench clean
+.PHONY: help demo test check format coverage bench bench-papers clean
 
 help:
 	@echo "make demo      fit auto-encoders on real data and write isthmus-demo/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make check     formatting, lint, types, floors, examples in docstrings"
 	@echo "make coverage  run the tests and show what they do not reach"
 	@echo "make bench     measure against peers (installs them; see benchmarks/README.md)"
+	@echo "make bench-papers  the papers' table: hours (installs peers; needs ISTHMUS_DATA)"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isthmus needs Python 3.11 or newer, got " + sys.version.split()[0])'
@@ -40,6 +41,10 @@ format: $(INSTALLED)
 
 coverage: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov=isthmus --cov-report=term-missing:skip-covered
+
+bench-papers: $(INSTALLED)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.papers
 
 bench: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
