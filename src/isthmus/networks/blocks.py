@@ -110,14 +110,17 @@ class Stem(nn.Module):
             self.table = nn.Embedding(int(symbols.sum()), embedding)
             nn.init.normal_(self.table.weight, std=embedding**-0.5)
             width += (embedding - 1) * len(symbols)
-        # A table's mask has a value per cell, a mask over positions one per position.
-        self.width = width + (shape[0] if missing and self.is_flat else math.prod(shape[:-1]) if missing else 0)
+        # Of a table or a series any cell may be missing, of an image a position as a whole.
+        self.has_cells = len(shape) <= 2
+        self.width = width + missing * math.prod(shape if self.has_cells else shape[:-1])
 
     def forward(self, batch: Batch) -> Tensor:
         """Return ``(b, width)``."""
         x, mask = batch.x, batch.mask
         if mask is not None:
-            x = x * (mask if self.is_flat else mask.unsqueeze(-1))
+            mask = mask if mask.ndim == x.ndim else mask.unsqueeze(-1)
+            x = x * mask
+            mask = mask.expand_as(x) if self.has_cells else mask
         flat = x.flatten(1)
         if self.table is not None:
             symbols = flat[:, self.symbols].long() + self.offsets

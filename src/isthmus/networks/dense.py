@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from isthmus.batch import Batch
 from isthmus.layers import check_widths
 from isthmus.networks.blocks import Dense, LinearShortcut, Stem
+from isthmus.networks.mirrored import check_mirrored, start_decoder, start_encoder
 from isthmus.part import Part
 
 __all__ = ["MLPDecoder", "MLPEncoder"]
@@ -41,6 +42,10 @@ class MLPEncoder(Part):
     shortcut : bool, default=True
         Add a linear path from input to features. It starts at the principal components
         and the dense layers beside it at zero, so that training starts from PCA.
+    mirrored : bool, default=False
+        Without a shortcut: begin with units in pairs of opposite sign that pass the
+        principal components on, so that plain layers start from PCA too. For the
+        activations silu, gelu, relu and softplus.
 
     Facts
     -----
@@ -81,6 +86,7 @@ class MLPEncoder(Part):
         dropout: float = 0.0,
         residual: bool = False,
         shortcut: bool = True,
+        mirrored: bool = False,
     ):
         super().__init__()
         self.hidden = hidden
@@ -89,9 +95,12 @@ class MLPEncoder(Part):
         self.dropout = dropout
         self.residual = residual
         self.shortcut = shortcut
+        self.mirrored = mirrored
 
     def setup(self, shape, categories=None, missing: bool = False) -> None:
         """Create the layers."""
+        if self.mirrored:
+            check_mirrored(self.activation, self.norm, self.residual, self.shortcut)
         self.stem = Stem(shape, categories, missing)
         hidden = default_hidden(math.prod(shape)) if self.hidden is None else check_widths("hidden", self.hidden)
         self.body = Dense(self.stem.width, hidden, self.activation, self.norm, self.dropout, self.residual)
@@ -111,9 +120,11 @@ class MLPEncoder(Part):
         return torch.addcmul(self.linear(x), features, self.scale) if self.shortcut else features
 
     def start(self, source: Batch) -> None:
-        """Begin the shortcut at the principal components of ``source``."""
+        """Begin the shortcut, or mirrored layers, at the principal components of ``source``."""
         if self.shortcut:
             self.linear.start_at_components(self.stem(source))
+        elif self.mirrored:
+            start_encoder(self.body.linears, self.stem(source))
 
 
 class MLPDecoder(Part):
@@ -132,6 +143,9 @@ class MLPDecoder(Part):
         Use the transposed weights of the encoder's dense layers and of a linear bottleneck
         (biases are the decoder's own). ``hidden`` and ``shortcut`` are then the encoder's:
         leave ``hidden`` at None and give both networks ``shortcut=False``.
+    mirrored : bool, default=False
+        As in :class:`MLPEncoder`: without a shortcut, begin plain layers at the
+        least-squares solution.
 
     Facts
     -----
@@ -161,6 +175,7 @@ class MLPDecoder(Part):
         residual: bool = False,
         shortcut: bool = True,
         tied: bool = False,
+        mirrored: bool = False,
     ):
         super().__init__()
         self.hidden = hidden
@@ -170,10 +185,13 @@ class MLPDecoder(Part):
         self.residual = residual
         self.shortcut = shortcut
         self.tied = tied
+        self.mirrored = mirrored
 
     def setup(self, code, shape) -> None:
         """Create the layers, but for those that are tied."""
         self.shape = tuple(shape)
+        if self.mirrored:
+            check_mirrored(self.activation, self.norm, self.residual, self.shortcut)
         if self.tied:
             self._setup_tied()
             return
@@ -187,13 +205,13 @@ class MLPDecoder(Part):
             nn.init.zeros_(self.head.bias)
 
     def _setup_tied(self) -> None:
-        if self.hidden is not None or self.shortcut or self.norm or self.residual or self.dropout:
+        if self.hidden is not None or self.shortcut or self.norm or self.residual or self.dropout or self.mirrored:
             raise ValueError(
-                "a tied decoder has the encoder's layers: leave hidden, norm, residual and dropout "
+                "a tied decoder has the encoder's layers: leave hidden, norm, residual, dropout and mirrored "
                 f"at their defaults and set shortcut=False, got {self!r}."
             )
         self.activation_layer = Dense(1, (1,), self.activation, None, 0.0, False).layers[0][1]
-        self._mirrored: tuple[nn.Linear, ...] = ()
+        self._transposed: tuple[nn.Linear, ...] = ()
 
     def tie(self, encoder: Part, bottleneck: Part) -> None:
         """Take the transposed weights of these two; called after all three were built.
@@ -212,8 +230,8 @@ class MLPDecoder(Part):
                 f"with none missing, and a Linear bottleneck; got {encoder!r} and {bottleneck!r}."
             )
         # A plain tuple: the weights stay the encoder's, saved and counted once.
-        self._mirrored = (last, *reversed(encoder.body.linears))
-        self.biases = nn.ParameterList(torch.zeros(linear.in_features).to(linear.weight) for linear in self._mirrored)
+        self._transposed = (last, *reversed(encoder.body.linears))
+        self.biases = nn.ParameterList(torch.zeros(linear.in_features).to(linear.weight) for linear in self._transposed)
 
     def forward(self, z: Tensor, target: Batch | None = None) -> Tensor:
         """Return ``(b, *shape)``; the target is not looked at."""
@@ -227,11 +245,13 @@ class MLPDecoder(Part):
         return flat if len(self.shape) == 1 else flat.view(len(z), *self.shape)
 
     def _forward_tied(self, h: Tensor) -> Tensor:
-        for linear, bias in zip(self._mirrored[:-1], self.biases[:-1], strict=True):
+        for linear, bias in zip(self._transposed[:-1], self.biases[:-1], strict=True):
             h = self.activation_layer(F.linear(h, linear.weight.T, bias))
-        return F.linear(h, self._mirrored[-1].weight.T, self.biases[-1])
+        return F.linear(h, self._transposed[-1].weight.T, self.biases[-1])
 
     def start(self, z: Tensor, guess: Tensor) -> None:
-        """Begin the shortcut at the least-squares map from ``z`` to ``guess``, an output that would fit."""
-        if not self.tied and self.shortcut:
+        """Begin at the least-squares map from ``z`` to ``guess``, an output that would fit."""
+        if self.shortcut and not self.tied:
             self.linear.start_at_least_squares(z, guess)
+        elif self.mirrored:
+            start_decoder(self.body.linears, self.head, z, guess)
