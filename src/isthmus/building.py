@@ -10,11 +10,15 @@ import torch
 from sklearn.base import clone
 
 from isthmus import names
+from isthmus.guards import seeded, threads_set
 from isthmus.module import AutoEncoderModule
+from isthmus.options import Options, split
 from isthmus.part import Part
 
 __all__ = [
     "SLOT_OF",
+    "asked_options",
+    "begin",
     "build_module",
     "check_number",
     "check_settings",
@@ -35,6 +39,7 @@ SLOT_OF = {
     "objective": "objectives",
     "penalties": "penalties",
 }
+START_ROWS = 4_096
 WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -99,6 +104,22 @@ def build_module(
         labels,
     )
     return module.to(device, WEIGHTS[dtype])
+
+
+def begin(module: AutoEncoderModule, data: Any, options: Options) -> None:
+    """Let a network's parts start from a sample of the training rows."""
+    # Of these alone: a start that has seen the held-out rows would look too good on them.
+    training, _ = split(len(data), options)
+    with seeded(options.seed, options.device), threads_set(1):
+        module.start(data.take(training[:START_ROWS]).to(options.device))
+
+
+def asked_options(estimator: Any, seed: int) -> dict[str, Any]:
+    """Return what an estimator was asked for of :class:`isthmus.options.Options`."""
+    named = ("max_epochs", "batch_size", "learning_rate", "patience", "weight_decay", "clip", "ema")
+    asked = {name: getattr(estimator, name) for name in (*named, "validation_fraction", "threads")}
+    device = device_of(estimator.device)
+    return asked | {"dtype": dtype_of(estimator.dtype, device), "device": device, "seed": seed}
 
 
 def require_ability(bottleneck: Any, ability: str, who: str = "") -> None:

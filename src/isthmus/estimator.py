@@ -18,6 +18,8 @@ from isthmus import names
 from isthmus.batch import Batch, Step
 from isthmus.building import (
     SLOT_OF,
+    asked_options,
+    begin,
     build_module,
     check_settings,
     device_of,
@@ -28,18 +30,16 @@ from isthmus.building import (
 )
 from isthmus.data import blocks, label_codes, load
 from isthmus.guards import seeded, threads_set
-from isthmus.inference import costs, decode, encode, steps
+from isthmus.inference import costs, decode, encode, log_likelihood, steps
 from isthmus.modalities import Images, Tables
-from isthmus.options import Options, choose_options, split
+from isthmus.options import choose_options
 from isthmus.part import Part
-from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows, float_of, width_of
+from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows, check_width, float_of, width_of
 from isthmus.training import Callback, train
 
 __all__ = ["AutoEncoder"]
 
 logger = logging.getLogger(__name__)
-
-START_ROWS = 4_096
 
 
 class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -213,10 +213,10 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         labels = self._labels(y, len(rows), None)
         self._build(seed)
         data = self._load(rows, labels)
-        options = choose_options(len(data), self.module_, self._asked(seed))
+        options = choose_options(len(data), self.module_, asked_options(self, seed))
         logger.info("fit %d rows: %s", len(data), options)
         with threads_set(options.threads):
-            self._start(data, options)
+            begin(self.module_, data, options)
             self.history_, _ = train(
                 self.module_,
                 data,
@@ -251,11 +251,11 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             labels = self._labels(y, len(rows), getattr(self, "classes_", None))
             self._seed = getattr(self, "_seed", 0) + 1
         data = self._load(rows, labels)
-        asked = self._asked(self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
+        asked = asked_options(self, self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
             if first:
-                self._start(data, self.options_)
+                begin(self.module_, data, self.options_)
             state = getattr(self, "_optimizer_state", None)
             history, self._optimizer_state = train(
                 self.module_, data, self.options_, callback=self.callback, state=state
@@ -295,6 +295,18 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
+
+    def log_likelihood(self, X: Any, n_samples: int = 100, random_state: Any = None) -> np.ndarray:
+        """Return estimates of the rows' log-likelihood in nats, ``(n,)``, by importance sampling.
+
+        Too low on average, by less with more samples. Raises ValueError if the code has no
+        density. See :func:`isthmus.inference.log_likelihood`.
+        """
+        rows = self._rows(X)
+        require_ability(self.module_.bottleneck, "draw", "log_likelihood")
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        found = [log_likelihood(self.module_, block, n_samples, seed + i) for i, block in enumerate(self._blocks(rows))]
+        return torch.cat(found).numpy()
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Return rows drawn from the model, as the fitted data were.
@@ -364,24 +376,12 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _load(self, rows: Rows, labels: Tensor | None) -> Any:
         return load(rows, self.modality_, self._weight.dtype, self._weight.device.type, labels)
 
-    def _start(self, data: Any, options: Options) -> None:
-        # Training rows only: a start that has seen the held-out rows would look too good on them.
-        training, _ = split(len(data), options)
-        with seeded(options.seed, options.device), threads_set(1):
-            self.module_.start(data.take(training[:START_ROWS]).to(options.device))
-
     def _finish(self) -> None:
         self.module_.eval()
         with torch.no_grad():
             blank = self.modality_.blank(1)
             code = self.module_.encode(blank.with_x(blank.x.to(self._weight.dtype)).to(self._weight.device))
         self.code_shape_ = tuple(code.shape[1:])
-
-    def _asked(self, seed: int) -> dict[str, Any]:
-        named = ("max_epochs", "batch_size", "learning_rate", "patience", "weight_decay", "clip", "ema")
-        asked = {name: getattr(self, name) for name in (*named, "validation_fraction", "threads")}
-        device = device_of(self.device)
-        return asked | {"dtype": dtype_of(self.dtype, device), "device": device, "seed": seed}
 
     @property
     def _weight(self) -> Tensor:
@@ -394,10 +394,5 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self, "module_")
         rows = as_rows(X)
-        width = width_of(rows)
-        if isinstance(rows, ArrayRows) and width is not None and width != self.n_features_in_:
-            raise ValueError(
-                f"X has {width} features, but {type(self).__name__} is expecting {self.n_features_in_} "
-                "features as input."
-            )
+        check_width(rows, self.n_features_in_, type(self).__name__)
         return rows

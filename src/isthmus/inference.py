@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from isthmus.batch import Batch, Step
+from isthmus.guards import seeded
 from isthmus.module import AutoEncoderModule
 
-__all__ = ["costs", "decode", "encode", "steps"]
+__all__ = ["costs", "decode", "encode", "log_likelihood", "steps"]
 
 PIECE_BYTES = 2**22
 
@@ -41,6 +43,55 @@ def costs(module: AutoEncoderModule, stored: Batch) -> Tensor:
     return _gather(module, stored, cost)
 
 
+def log_likelihood(module: AutoEncoderModule, stored: Batch, n_samples: int, seed: int) -> Tensor:
+    r"""Return an estimate of ``log p(x)`` of stored rows in nats, ``float64`` on the processor.
+
+    .. math:: \log \frac1n \sum_{i=1}^n \frac{p(x|z_i)\, p(z_i)}{q(z_i|x)}, \qquad z_i \sim q(z|x)
+
+    Parameters
+    ----------
+    module : AutoEncoderModule
+        In evaluation mode, its bottleneck one that can ``draw``.
+    stored : Batch
+        As the modality keeps it.
+    n_samples : int
+        Draws of each row. On average the estimate is too low, by less with more draws
+        (Burda et al., 2016, https://arxiv.org/abs/1509.00519, theorem 1).
+    seed : int
+        Of the draws.
+
+    Raises
+    ------
+    ValueError
+        If n_samples is no whole number of at least 1, or codes have no ratio of densities.
+    """
+    if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples must be a whole number of at least 1, got {n_samples!r}.")
+    device = next(module.parameters()).device
+    # Rows times draws at once: as many as rows alone elsewhere.
+    most = piece_size(module, stored)
+    times, pieces = min(n_samples, most), []
+    with seeded(seed, str(device)), torch.inference_mode():
+        for piece in _cut(stored, max(1, most // times)):
+            target = module.modality.expand(piece.to(device))
+            features = module.encoder(target)
+            total = features.new_full((len(piece),), -math.inf, dtype=torch.float64)
+            for begin in range(0, n_samples, times):
+                draws = min(times, n_samples - begin)
+                log_weights = _log_weights(module, target.repeat(draws), features.repeat_interleave(draws, 0))
+                total = torch.logaddexp(total, log_weights.view(len(piece), draws).logsumexp(1))
+            pieces.append((total - math.log(n_samples)).cpu())
+    return torch.cat(pieces)
+
+
+def _log_weights(module: AutoEncoderModule, target: Batch, features: Tensor) -> Tensor:
+    """Return ``log p(x|z) p(z) / q(z|x)`` of one drawn code a row, ``float64``."""
+    code = module.bottleneck.draw(features)
+    if code.log_ratio is None:
+        raise ValueError(f"{module.bottleneck!r} gives no ratio of densities for its codes; gaussian does.")
+    return -(module.loss(module.decoder(code.z, target), target) + code.log_ratio).double()
+
+
 def decode(module: AutoEncoderModule, z: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
     """Return what the decoder makes of codes, read by the loss's ``mean`` or ``draw``, on the processor."""
     weight = next(module.parameters())
@@ -61,4 +112,9 @@ def _gather(module: AutoEncoderModule, stored: Batch, function: Callable[[Batch]
     device = next(module.parameters()).device
     size = piece_size(module, stored)
     with torch.inference_mode():
-        return torch.cat([function(stored[i : i + size].to(device)).cpu() for i in range(0, len(stored), size)])
+        return torch.cat([function(piece.to(device)).cpu() for piece in _cut(stored, size)])
+
+
+def _cut(stored: Batch, size: int) -> Iterator[Batch]:
+    for begin in range(0, len(stored), size):
+        yield stored[begin : begin + size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ __all__ = [
     "bounded",
     "check_choice",
     "check_widths",
+    "in_full",
     "principal_components",
+    "reverse_gradient",
 ]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -81,6 +84,32 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
     """
     held = x.detach()
     return held.clamp(low, high) + (x - held)
+
+
+def in_full(like: Tensor) -> AbstractContextManager[Any]:
+    """Return a context without autocast: for densities, whose terms are large and nearly cancel."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def reverse_gradient(x: Tensor, scale: float = 1.0) -> Tensor:
+    """Return ``x`` itself; its gradient is ``-scale`` times what arrives.
+
+    Ganin & Lempitsky, 2015, https://arxiv.org/abs/1409.7495, equation 12: what comes after
+    minimises a cost, what comes before maximises it.
+    """
+    return _Reverse.apply(x, scale)
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, scale: float) -> Tensor:
+        context.scale = scale
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Any) -> Any:
+        return -context.scale * gradients[0], None
 
 
 def principal_components(x: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:

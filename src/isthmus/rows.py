@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from sklearn.utils import check_array
 
-__all__ = ["ArrayRows", "FrameRows", "Rows", "SetAside", "as_rows", "float_of", "width_of"]
+__all__ = ["ArrayRows", "FrameRows", "Rows", "SequenceRows", "SetAside", "as_rows", "float_of", "width_of"]
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,69 @@ class FrameRows:
         return self.frame[index]
 
 
+@dataclass
+class SequenceRows:
+    """Rows that are series of different lengths, laid end to end.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        Shape ``(steps of all series, c)``.
+    offsets : numpy.ndarray
+        Shape ``(n + 1,)``, ``int64``: series ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+    is_flat : bool
+        Whether a series is an array ``(t,)`` rather than ``(t, c)``.
+    lines : numpy.ndarray, optional
+        For series read from a file: the name of each, or its position, the first being 0.
+    times : numpy.ndarray, optional
+        Shape ``(steps of all series,)``: when each step was.
+    columns : list of str, optional
+        For series read from a table: its columns of names, of times (None: there is none),
+        and of values.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    is_flat: bool = False
+    set_aside: list[SetAside] = field(default_factory=list)
+    lines: np.ndarray | None = None
+    times: np.ndarray | None = None
+    columns: list[str | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps of each series."""
+        return np.diff(self.offsets)
+
+    def take(self, index) -> list[np.ndarray]:
+        """Return the series at these positions."""
+        begins, ends = self.offsets[:-1][index].tolist(), self.offsets[1:][index].tolist()
+        values = self.values[:, 0] if self.is_flat else self.values
+        return [values[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+    def choose(self, index: np.ndarray, set_aside: list[SetAside] | None = None) -> SequenceRows:
+        """Return the series at these positions, as rows."""
+        lengths = self.lengths[index]
+        offsets = np.concatenate([[0], lengths.cumsum()])
+        # Positions of all their steps: each series' first, and on from there.
+        steps = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)
+        lines = np.arange(len(self)) if self.lines is None else self.lines
+        times = None if self.times is None else self.times[steps]
+        aside = self.set_aside if set_aside is None else set_aside
+        return SequenceRows(self.values[steps], offsets, self.is_flat, aside, lines[index], times, self.columns)
+
+
 def as_rows(X: Any) -> Rows:
     """Return any data a caller may pass as rows.
 
     Parameters
     ----------
-    X : array-like, polars.DataFrame, pandas.DataFrame or Rows
-        A table, or images ``(n, height, width[, channels])``.
+    X : array-like, list of arrays, polars.DataFrame, pandas.DataFrame or Rows
+        A table, images ``(n, height, width[, channels])``, or a list of series ``(t, channels)``,
+        of different lengths or not; series of one channel may be ``(t,)`` if lengths differ.
 
     Raises
     ------
@@ -118,16 +174,44 @@ def as_rows(X: Any) -> Rows:
     TypeError
         If it is sparse, or holds objects that are neither numbers nor text.
     """
-    if isinstance(X, ArrayRows | FrameRows) or (isinstance(X, Rows) and not hasattr(X, "dtype") and not _is_pandas(X)):
+    if isinstance(X, ArrayRows | FrameRows | SequenceRows) or (
+        isinstance(X, Rows) and not hasattr(X, "dtype") and not _is_pandas(X)
+    ):
         return X
     if isinstance(X, pl.DataFrame):
         return FrameRows(_not_empty(X))
     if _is_pandas(X):
         return FrameRows(_not_empty(_from_pandas(X)), "pandas", origin=_origin(X))
+    if _is_series(X):
+        return _from_series(X)
     array = check_array(X, dtype=None, ensure_all_finite=False, allow_nd=True)
     if array.dtype.kind not in "OUS":
         return ArrayRows(array)
     return _from_objects(array)
+
+
+def _is_series(X: Any) -> bool:
+    """Whether this is a list of arrays that no table or stack of images is: a row of a table may be an array."""
+    if not isinstance(X, list | tuple) or not X or not all(isinstance(one, np.ndarray) for one in X):
+        return False
+    ranks = {one.ndim for one in X}
+    return ranks == {2} or (ranks == {1} and len({len(one) for one in X}) > 1)
+
+
+def _from_series(X: Sequence[np.ndarray]) -> SequenceRows:
+    widths = {one.shape[1] for one in X if one.ndim == 2} or {1}
+    odd = next((i for i, one in enumerate(X) if one.dtype.kind not in "fiub" or 0 in one.shape), None)
+    if odd is not None:
+        raise ValueError(
+            f"series are numbers (steps, channels) with at least one step, got {X[odd].dtype} of shape "
+            f"{X[odd].shape} as number {odd} (the first is 0); leave it out."
+        )
+    if len(widths) > 1:
+        raise ValueError(f"all series must have equally many channels, got {', '.join(map(str, sorted(widths)))}.")
+    is_flat = X[0].ndim == 1
+    values = np.concatenate(X)
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in X])]).astype(np.int64)
+    return SequenceRows(values[:, None] if is_flat else values, offsets, is_flat)
 
 
 def _is_pandas(X: Any) -> bool:
@@ -216,7 +300,15 @@ def width_of(rows: Rows) -> int | None:
     return rows.array.shape[1] if isinstance(rows, ArrayRows) and rows.array.ndim == 2 else None
 
 
+def check_width(rows: Rows, wanted: int, who: str) -> None:
+    """Raise ValueError, in scikit-learn's words, where an array has other columns than were fitted on."""
+    width = width_of(rows)
+    if isinstance(rows, ArrayRows) and width is not None and width != wanted:
+        raise ValueError(f"X has {width} features, but {who} is expecting {wanted} features as input.")
+
+
 def float_of(rows: Rows) -> Any:
     """Return the type codes of rows come back in: the rows' floating-point type, else float64."""
     given = rows.array.dtype if isinstance(rows, ArrayRows) else None
+    given = rows.values.dtype if isinstance(rows, SequenceRows) else given
     return given if given in (np.float32, np.float64) else np.dtype(np.float64)

@@ -56,10 +56,15 @@ def _code(code: Any, features: Tensor, what: str) -> None:
             code.indices.dtype == torch.int64 and code.indices.shape[:-1] == features.shape[:-1],
             f"{what}: indices should be int64 of shape (b, *positions, q), got {_shape(code.indices)}.",
         )
+    if code.factors is not None:
+        require(
+            torch.equal(torch.cat(list(code.factors.values()), -1), z),
+            f"{what}: factors should be pieces of z: one after the other on the last axis, they are z.",
+        )
 
 
-def _prior(part: Part, given: tuple[Tensor], what: str) -> None:
-    (z,) = given
+def _prior(part: Part, given: tuple[Tensor, Tensor], what: str) -> None:
+    z, features = given
     _nats(part.log_prob(z), len(z), what + ": log_prob")
     for positions in ((), (2, 4)):
         drawn = part.sample(3, positions)
@@ -68,7 +73,7 @@ def _prior(part: Part, given: tuple[Tensor], what: str) -> None:
             tuple(drawn.shape) == wanted and drawn.dtype == z.dtype and drawn.device == z.device,
             f"{what}: sample(3, {positions}) should be like its codes and of shape {wanted}, got {_shape(drawn)}.",
         )
-    part.start(z.detach(), z.detach())
+    part.start(z.detach(), features.detach())
     _nats(part.log_prob(z), len(z), what + ": log_prob after start")
 
 

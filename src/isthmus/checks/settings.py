@@ -132,7 +132,7 @@ class Case:
 
     def call(self, part: Any, given: tuple[Any, ...]) -> Any:
         """Let the part do what it is for."""
-        return part.log_prob(*given) if self.role == "prior" else part(*given)
+        return part.log_prob(given[0]) if self.role == "prior" else part(*given)
 
     def inputs(self, step: Step, module: AutoEncoderModule) -> tuple[Any, ...]:
         """Return what the part was given in this step."""
@@ -147,7 +147,7 @@ class Case:
             "loss": (step.output, step.target),
             "penalty": (step,),
             "corruption": (step.target,),
-            "prior": (step.code.z,),
+            "prior": (step.code.z, step.features),
         }[self.role]
 
     def _drawn(self, step: Step, module: Any) -> Step:
