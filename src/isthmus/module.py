@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,8 @@ class AutoEncoderModule(nn.Module):
         self._build()
         self._wants_gradient = any(getattr(penalty, "needs_source_gradient", False) for penalty in self.penalties)
         self._check_objective()
+        # Held-out rows are judged as they are: a corruption that also moves the target does so while training.
+        self._augments = hasattr(self.corruption, "augment")
         # Plain lists: what no part asks for costs nothing in a step.
         self._followers = [part for part in self.modules() if part is not self and hasattr(part, "after_step")]
         self.is_game = any(getattr(part, "is_game", False) for part in self.modules() if part is not self)
@@ -109,9 +112,12 @@ class AutoEncoderModule(nn.Module):
         for penalty in self.penalties:
             penalty.build_with(seen)
             if hasattr(penalty, "watch"):
-                penalty.watch(self.encoder, self.bottleneck)
+                wanted = inspect.signature(penalty.watch).parameters
+                penalty.watch(**{name: getattr(self, name) for name in wanted})
         if self.objective is not None:
             self.objective.build()
+            if hasattr(self.bottleneck, "draw") and self.bottleneck.draw(features).log_ratio is None:
+                raise ValueError(f"{self.objective!r} needs a bottleneck all of which is drawn, got {self.bottleneck!r}.")
 
     def _check_objective(self) -> None:
         if self.objective is None:
@@ -143,6 +149,8 @@ class AutoEncoderModule(nn.Module):
         as_training = self.training if as_training is None else as_training
         source = target = self.modality.expand(stored)
         if self.corruption is not None and as_training:
+            if self._augments and self.training:
+                target = self.corruption.augment(target)
             source = self.corruption(target)
         if self._wants_gradient and self.training:
             source = source.with_x(source.x.detach().requires_grad_())

@@ -13,7 +13,7 @@ from isthmus import names
 from isthmus.checks.behaviour import BEHAVIOUR, check_saving
 from isthmus.checks.modalities import MODALITY
 from isthmus.checks.prototypes import check_prototype, check_refusals, check_signature
-from isthmus.checks.settings import Case, Setting, require, settings
+from isthmus.checks.settings import Case, Setting, require, settings, wider_settings
 from isthmus.part import Part
 
 __all__ = ["check_part"]
@@ -85,7 +85,10 @@ def check_part(
     prototype = _prototype(part)
     role = _role(prototype, slot)
     check_prototype(prototype)
-    fitting, refused = _fitting(prototype, role, list(settings(X, modality, beside)), device)
+    tried = list(settings(X, modality, beside))
+    fitting, refused = _fitting(prototype, role, tried, device)
+    if not fitting and role == "penalty":
+        fitting, refused = _fitting(prototype, role, list(wider_settings(tried)), device)
     require(bool(fitting), f"{prototype!r} fits none of the data it was tried on: {'; '.join(refused)}")
     check_refusals(prototype, lambda one: fitting[0].assemble(role, one, torch.float64, device))
     for setting in fitting:
@@ -151,4 +154,4 @@ def _fitting(part: Part, role: str, tried: list[Setting], device: str) -> tuple[
 def _is_refusal(error: Exception) -> bool:
     """Whether a part itself says that it does not fit, while it meets the data or its neighbours."""
     where = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-    return isinstance(error, TypeError | ValueError) and not where.isdisjoint({"build", "fit", "tie"})
+    return isinstance(error, TypeError | ValueError) and not where.isdisjoint({"build", "fit", "tie", "watch"})

@@ -16,11 +16,11 @@ from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.guards import seeded
 from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
-from isthmus.networks import MLPDecoder, MLPEncoder
+from isthmus.networks import ConvEncoder, MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.rows import as_rows
 
-__all__ = ["Case", "Setting", "require", "settings"]
+__all__ = ["Case", "Setting", "require", "settings", "wider_settings"]
 
 N_ROWS = 24
 N_LABELS = 3
@@ -175,6 +175,19 @@ def settings(X: Any = None, modality: Part | None = None, beside: dict[str, Any]
     # Height, width and channels all differ, so that no two can be taken for each other.
     pixels = random.integers(0, 256, (N_ROWS, 8, 6, 3), dtype=np.uint8)
     yield Setting("images", pixels, modality or Images(), beside)
+
+
+def wider_settings(known: list[Setting]) -> Iterator[Setting]:
+    """Yield the same data beside rarer neighbours: a drawn code, and one that keeps positions.
+
+    For penalties that ask for a posterior, or for codes in a row.
+    """
+    for setting in known:
+        drawn = {"bottleneck": Gaussian(3)} | setting.beside
+        if isinstance(setting.modality, Images):
+            yield replace(setting, beside={"encoder": ConvEncoder((4,), flatten=False)} | drawn)
+        elif setting is known[0]:
+            yield replace(setting, beside=drawn)
 
 
 def _mixed(random: np.random.Generator) -> pl.DataFrame:
