@@ -1,6 +1,25 @@
 """Bottlenecks: what the code is."""
 
+from isthmus.bottlenecks.binary import Binary
 from isthmus.bottlenecks.gaussian import Gaussian
 from isthmus.bottlenecks.linear import Linear
+from isthmus.bottlenecks.onehot import OneHot
+from isthmus.bottlenecks.residual import Grouped, Residual
+from isthmus.bottlenecks.scalar import FiniteScalar
+from isthmus.bottlenecks.sphere import Directions, Hyperspherical
+from isthmus.bottlenecks.split import Split
+from isthmus.bottlenecks.vector import VectorQuantizer
 
-__all__ = ["Gaussian", "Linear"]
+__all__ = [
+    "Binary",
+    "Directions",
+    "FiniteScalar",
+    "Gaussian",
+    "Grouped",
+    "Hyperspherical",
+    "Linear",
+    "OneHot",
+    "Residual",
+    "Split",
+    "VectorQuantizer",
+]
