@@ -102,6 +102,8 @@ class AutoEncoderModule(nn.Module):
         self.loss.build(**facts)
         shape = [*facts["shape"][:-1], self.loss.width]
         self.decoder.build(code=list(z.shape[1:]), shape=shape)
+        if hasattr(self.decoder, "listen"):
+            self.decoder.listen(self.loss)
         if getattr(self.decoder, "tied", False):
             self.decoder.tie(self.encoder, self.bottleneck)
         output = self.decoder.eval()(z, blank)
@@ -117,7 +119,7 @@ class AutoEncoderModule(nn.Module):
         if self.objective is not None:
             self.objective.build()
             if hasattr(self.bottleneck, "draw") and self.bottleneck.draw(features).log_ratio is None:
-                raise ValueError(f"{self.objective!r} needs a bottleneck all of which is drawn, got {self.bottleneck!r}.")
+                raise ValueError(f"{self.objective!r} needs a code all of which is drawn, got {self.bottleneck!r}.")
 
     def _check_objective(self) -> None:
         if self.objective is None:
