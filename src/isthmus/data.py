@@ -14,9 +14,9 @@ from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.part import Part
-from isthmus.rows import ArrayRows, FrameRows, Rows
+from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows
 
-__all__ = ["Resident", "Streamed", "blocks", "label_codes", "load"]
+__all__ = ["Resident", "Streamed", "blocks", "gathered", "joined", "label_codes", "load"]
 
 PROBE = 32
 BLOCK_BYTES = 2**26
@@ -72,11 +72,11 @@ def load(
 ) -> Resident | Streamed:
     """Return rows as examples: resident, unless they take more than half of the free memory.
 
-    A large array is not copied either where the arithmetic runs on the processor: what its
+    A large array (or series end to end) is not copied either where the arithmetic runs on the processor: what its
     rows become is made anew for every block, which costs no more time than gathering them.
     """
     expected = _bytes_per_row(rows, modality, dtype) * len(rows)
-    at_hand = device == "cpu" and isinstance(rows, ArrayRows)
+    at_hand = device == "cpu" and isinstance(rows, ArrayRows | SequenceRows)
     if expected > (COPY_BYTES if at_hand else _free_memory() // 2):
         return Streamed(rows, modality, dtype, labels)
     batch = modality.to_batch(rows, dtype)
@@ -92,6 +92,23 @@ def blocks(rows: Rows, modality: Part, dtype: torch.dtype) -> Iterator[Batch]:
     size = max(1, int(BLOCK_BYTES / _bytes_per_row(rows, modality, dtype)))
     for begin in range(0, len(rows), size):
         yield modality.to_batch(_Chosen(rows, np.arange(begin, min(begin + size, len(rows)))), dtype)
+
+
+def gathered(modality: Part, rows: Rows) -> Rows:
+    """Return rows as a modality counts them: for one that gathers, a row may be many records of a table."""
+    return modality.gather(rows) if hasattr(modality, "gather") else rows
+
+
+def joined(pieces: list[Any], rows: Rows) -> Any:
+    """Return what blocks of rows became as one, series as long as theirs."""
+    whole = pieces[0] if len(pieces) == 1 else None
+    if whole is None:
+        whole = (
+            np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else [one for part in pieces for one in part]
+        )
+    if isinstance(rows, SequenceRows):
+        return [series[:steps] for series, steps in zip(whole, rows.lengths.tolist(), strict=True)]
+    return whole
 
 
 def label_codes(y: Any, n: int, classes: np.ndarray | None = None) -> tuple[np.ndarray, Tensor]:

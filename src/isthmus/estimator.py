@@ -28,13 +28,13 @@ from isthmus.building import (
     require_ability,
     wants_labels,
 )
-from isthmus.data import blocks, label_codes, load
+from isthmus.data import blocks, gathered, joined, label_codes, load
 from isthmus.guards import seeded, threads_set
 from isthmus.inference import costs, decode, encode, log_likelihood, steps
-from isthmus.modalities import Images, Tables
+from isthmus.modalities.choice import default_modality
 from isthmus.options import choose_options
 from isthmus.part import Part
-from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows, check_width, float_of, width_of
+from isthmus.rows import FrameRows, Rows, as_rows, check_width, float_of, width_of
 from isthmus.training import Callback, train
 
 __all__ = ["AutoEncoder"]
@@ -53,7 +53,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     modality : Part or str, optional
         What rows are. By default :class:`~isthmus.modalities.Tables` for data frames and 2-D
-        arrays, :class:`~isthmus.modalities.Images` for 3-D and 4-D arrays and folders.
+        arrays, :class:`~isthmus.modalities.Images` for 3-D and 4-D arrays and folders,
+        :class:`~isthmus.modalities.Sequences` for lists of arrays.
     bottleneck : Part or str, default='linear'
         What the code is.
     encoder, decoder, loss : Part or str, optional
@@ -206,9 +207,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Self
         """
         check_settings(self)
-        rows = as_rows(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._fit_modality(rows)
+        rows = self._fit_modality(as_rows(X))
         self._remember_features(rows)
         labels = self._labels(y, len(rows), None)
         self._build(seed)
@@ -239,8 +239,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         first = not hasattr(self, "module_")
         if first:
             check_settings(self)
-            rows = as_rows(X)
-            self._fit_modality(rows)
+            rows = self._fit_modality(as_rows(X))
             self._remember_features(rows)
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             labels = self._labels(y, len(rows), None)
@@ -282,10 +281,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def reconstruct(self, X: Any) -> Any:
         """Return what the decoder makes of the rows' codes, as the fitted data were."""
-        stored = self._blocks(self._rows(X))
-        pieces = [self.modality_.to_rows(self.reconstruct_batch(block)) for block in stored]
-        # Only what comes as arrays has more than one block.
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        rows = self._rows(X)
+        return joined([self.modality_.to_rows(self.reconstruct_batch(block)) for block in self._blocks(rows)], rows)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction cost in nats, ``(n,)``: higher is more normal."""
@@ -343,14 +340,14 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _fit_modality(self, rows: Rows) -> None:
-        modality = self.modality
-        if modality is None:
-            is_table = isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim == 2)
-            modality = Tables() if is_table else Images()
+    def _fit_modality(self, rows: Rows) -> Rows:
+        """Fit the modality, and return the rows as it counts them."""
+        modality = part_of(default_modality(rows) if self.modality is None else self.modality, "modalities")
+        rows = gathered(modality, rows)
         # A closed form's small matrices gain nothing from threads, and lose much on a busy machine.
         with threads_set(1):
-            self.modality_ = part_of(modality, "modalities").fit(rows)
+            self.modality_ = modality.fit(rows)
+        return rows
 
     def _remember_features(self, rows: Rows) -> None:
         if isinstance(rows, FrameRows) and rows.container != "numpy":
@@ -393,6 +390,6 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self, "module_")
-        rows = as_rows(X)
+        rows = gathered(self.modality_, as_rows(X))
         check_width(rows, self.n_features_in_, type(self).__name__)
         return rows

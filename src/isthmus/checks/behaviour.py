@@ -121,7 +121,7 @@ def check_independence(case: Case) -> None:
 
 
 def check_positions(case: Case) -> None:
-    """Check that a bottleneck acts on the last axis only: each position is coded by itself."""
+    """Check that a bottleneck keeps positions, and unless it says otherwise codes each position by itself."""
     if case.role != "bottleneck":
         return
     module, _, part = case.line()
@@ -133,9 +133,12 @@ def check_positions(case: Case) -> None:
         z.shape[:-1] == grid.shape[:-1],
         f"{case.what}: for features {tuple(grid.shape)} the code should keep the positions, got {tuple(z.shape)}.",
     )
+    if getattr(part, "mixes_positions", False):
+        return
     require(
         _equal(z.flatten(0, 2), part(grid.flatten(0, 2)).z, 1e-8),
-        f"{case.what}: the code of a position depends on other positions; a bottleneck acts on the last axis only.",
+        f"{case.what}: the code of a position depends on other positions; a bottleneck acts on the last axis only, "
+        "or has mixes_positions = True.",
     )
 
 
@@ -162,13 +165,16 @@ def check_masks(case: Case) -> None:
     if case.role == "encoder":
         with seeded(0, case.device):
             part = clone(case.prototype).build(**module.modality.example(), missing=True).to(x).eval()
-    with seeded(1, case.device):
-        mask = torch.rand(x.shape if x.ndim == 2 else x.shape[:-1], device=x.device) < 0.7
-    hidden = ~mask if mask.ndim == x.ndim else ~mask.unsqueeze(-1)
-    # Another row's values: they are legal, whatever the column holds.
-    seen = [Batch(values, mask) for values in (x, torch.where(hidden, x.roll(1, 0), x))]
-    results = [part(one) if case.role == "encoder" else _all_of_loss(part, step.output, one) for one in seen]
-    require(_equal(*results), f"{case.what}: values whose mask is False change its result; the mask must hide them.")
+    # A table has a mask of cells, an image one of positions, a series may have either.
+    for shape in {2: [x.shape], 3: [x.shape, x.shape[:-1]]}.get(x.ndim, [x.shape[:-1]]):
+        with seeded(1, case.device):
+            mask = torch.rand(shape, device=x.device) < 0.7
+        hidden = ~mask if mask.ndim == x.ndim else ~mask.unsqueeze(-1)
+        # Another row's values: they are legal, whatever the column holds.
+        seen = [Batch(values, mask) for values in (x, torch.where(hidden, x.roll(1, 0), x))]
+        results = [part(one) if case.role == "encoder" else _all_of_loss(part, step.output, one) for one in seen]
+        same = _equal(*results)
+        require(same, f"{case.what}: values whose mask is False change its result; the mask must hide them.")
 
 
 def check_one_example(case: Case) -> None:

@@ -38,7 +38,7 @@ def check_job(job: Job | type[Job], *, X: Any = None) -> None:
         A prototype, or a class whose parameters all have defaults.
     X : array-like, data frame or Rows, optional
         Data to try it on, at least 16 rows. By default a table of numbers, one with gaps,
-        one of mixed columns, and colour images: the job must take at least one of them, and
+        one of mixed columns, colour images and series: the job must take at least one of them, and
         refuse the others with a ValueError or TypeError.
 
     Raises
@@ -142,4 +142,6 @@ def _labels(job: Job, X: Any) -> Any:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, pl.DataFrame):
         return one.equals(other)
+    if isinstance(one, list):  # series, of different lengths
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
     return bool(np.array_equal(np.asarray(one), np.asarray(other)))

@@ -57,7 +57,7 @@ def check_part(
         One of ``isthmus.names.SLOTS``; needed for a part that is not ours.
     X : array-like, data frame or Rows, optional
         Data to try it on, at least 16 rows. By default a table of numbers, one with gaps,
-        one of mixed columns, and colour images: the part must take at least one of them,
+        one of mixed columns, colour images and series: the part must take at least one of them,
         and refuse the others with a ValueError or TypeError.
     modality : Part, optional
         What takes ``X``; by default tables, or images.

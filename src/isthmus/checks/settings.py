@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,15 +13,16 @@ import torch
 from sklearn.base import clone
 
 from isthmus.batch import Batch, Step
-from isthmus.bottlenecks import Gaussian, Linear
+from isthmus.bottlenecks import Gaussian, Grouped, Linear, VectorQuantizer
 from isthmus.guards import seeded
-from isthmus.modalities import Images, Tables
+from isthmus.modalities import Images, Sequences, Tables
+from isthmus.modalities.choice import default_modality
 from isthmus.module import AutoEncoderModule
-from isthmus.networks import ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.networks import ConvEncoder, MLPDecoder, MLPEncoder, TemporalEncoder
 from isthmus.part import Part
 from isthmus.rows import as_rows
 
-__all__ = ["Case", "Setting", "require", "settings", "wider_settings"]
+__all__ = ["Case", "Setting", "of_symbols", "require", "settings", "wider_settings"]
 
 N_ROWS = 24
 N_LABELS = 3
@@ -80,6 +82,9 @@ class Setting:
         if role == "penalty":
             return {"penalties": [part]}
         if role == "prior":
+            # Two places, or a prior of symbols would have nothing to look back at in a table.
+            if of_symbols(part):
+                return {"bottleneck": Grouped(VectorQuantizer(4, size=2), groups=2, prior=part)}
             return {"bottleneck": Gaussian(3, prior=part)}
         if role == "objective":
             return {"bottleneck": Gaussian(3), "objective": part}
@@ -147,7 +152,7 @@ class Case:
             "loss": (step.output, step.target),
             "penalty": (step,),
             "corruption": (step.target,),
-            "prior": (step.code.z, step.features),
+            "prior": (step.code.indices if of_symbols(self.prototype) else step.code.z, step.features),
         }[self.role]
 
     def _drawn(self, step: Step, module: Any) -> Step:
@@ -158,12 +163,17 @@ class Case:
         return Step(target, target, features, code, module.decoder(code.z, target))
 
 
+def of_symbols(prior: Part) -> bool:
+    """Whether a prior is one of discrete codes: its setup names their symbols."""
+    return "symbols" in inspect.signature(prior.setup).parameters
+
+
 def settings(X: Any = None, modality: Part | None = None, beside: dict[str, Any] | None = None) -> Iterator[Setting]:
     """Yield the data to try a part on: the caller's, or a sample of each kind that we know."""
     beside = beside or {}
     if X is not None:
         if modality is None:
-            modality = Images() if np.ndim(X) > 2 else Tables()
+            modality = default_modality(as_rows(X))
         yield Setting("the data given", X, modality, beside)
         return
     random = np.random.default_rng(0)
@@ -175,6 +185,7 @@ def settings(X: Any = None, modality: Part | None = None, beside: dict[str, Any]
     # Height, width and channels all differ, so that no two can be taken for each other.
     pixels = random.integers(0, 256, (N_ROWS, 8, 6, 3), dtype=np.uint8)
     yield Setting("images", pixels, modality or Images(), beside)
+    yield Setting("series", _series(random), modality or Sequences(), beside)
 
 
 def wider_settings(known: list[Setting]) -> Iterator[Setting]:
@@ -186,8 +197,21 @@ def wider_settings(known: list[Setting]) -> Iterator[Setting]:
         drawn = {"bottleneck": Gaussian(3)} | setting.beside
         if isinstance(setting.modality, Images):
             yield replace(setting, beside={"encoder": ConvEncoder((4,), flatten=False)} | drawn)
+        elif isinstance(setting.modality, Sequences):
+            yield replace(setting, beside={"encoder": TemporalEncoder((4,), summary="steps")} | drawn)
         elif setting is known[0]:
             yield replace(setting, beside=drawn)
+
+
+def _series(random: np.random.Generator) -> list[np.ndarray]:
+    """Return series of two channels and different lengths, some values and some whole steps missing."""
+    series = []
+    for _ in range(N_ROWS):
+        walk = random.normal(size=(int(random.integers(4, 10)), 2)).cumsum(0) + (5, 0)
+        walk[random.random(walk.shape) < 0.1] = np.nan
+        walk[int(random.integers(1, len(walk)))] = np.nan
+        series.append(walk)
+    return series
 
 
 def _mixed(random: np.random.Generator) -> pl.DataFrame:

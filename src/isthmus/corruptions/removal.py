@@ -58,8 +58,10 @@ class Mask(Part):
         """Return the batch with less in its mask, and zero where nothing shows."""
         x = target.x
         kept = torch.rand(x.shape if self.is_flat else x.shape[:-1], device=x.device) >= self.share
-        mask = kept if target.mask is None else target.mask & kept
-        return Batch(x * (mask if self.is_flat else mask.unsqueeze(-1)), mask, target.condition)
+        mask = kept
+        if target.mask is not None:
+            mask = target.mask & (kept if target.mask.ndim == kept.ndim else kept.unsqueeze(-1))
+        return Batch(x * (mask if mask.ndim == x.ndim else mask.unsqueeze(-1)), mask, target.condition)
 
 
 class SwapRows(Part):

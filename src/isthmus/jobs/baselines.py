@@ -14,8 +14,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from isthmus.batch import Batch
-from isthmus.jobs.job import is_table
-from isthmus.modalities import Images, Tables
+from isthmus.modalities.choice import default_modality
+from isthmus.part import Part
 from isthmus.rows import as_rows
 
 __all__ = [
@@ -41,14 +41,14 @@ class Matrix(TransformerMixin, BaseEstimator):
     of the caller's may be given, fitted or not.
     """
 
-    def __init__(self, modality: Tables | Images | None = None):
+    def __init__(self, modality: Part | None = None):
         self.modality = modality
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the scales."""
         modality = self.modality
         if modality is None:
-            modality = Tables() if is_table(X) else Images()
+            modality = default_modality(as_rows(X))
         self.modality_ = modality if modality.facts is not None else modality.fit(as_rows(X))
         return self
 
@@ -194,11 +194,11 @@ class GaussianMixtureOnPCA(BaseEstimator):
         return self.pca_.inverse_transform(self.mixture_.sample(n_samples)[0])
 
 
-def matrix_of(modality: Tables | Images, batch: Batch) -> np.ndarray:
+def matrix_of(modality: Part, batch: Batch) -> np.ndarray:
     """Return a stored batch as a matrix ``(n, columns)``: categories one-hot, missing cells zero."""
     x = modality.expand(batch).x.double()
     if batch.mask is not None:
-        x = x * batch.mask
+        x = x * (batch.mask if batch.mask.ndim == x.ndim else batch.mask.unsqueeze(-1))
     symbols = modality.example().get("categories") or []
     if not any(symbol > 1 for symbol in symbols):
         return x.flatten(1).numpy()

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus import names
 from isthmus.building import require_ability
 from isthmus.estimator import AutoEncoder
-from isthmus.rows import ArrayRows, FrameRows, Rows, as_rows
+from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows, as_rows
 
 __all__ = ["Job", "choose", "is_table"]
 
@@ -123,6 +123,10 @@ class Job(BaseEstimator, ABC):
     def _dtype(self) -> torch.dtype:
         return next(self.estimator_.module_.parameters()).dtype
 
+    @property
+    def _device(self) -> str:
+        return str(next(self.estimator_.module_.parameters()).device)
+
     def _rows(self, X: Any) -> Rows:
         """Return rows of the width that was fitted."""
         check_is_fitted(self, "estimator_")
@@ -160,10 +164,12 @@ def choose(rows: Rows, index: np.ndarray) -> Rows:
         return ArrayRows(rows.array[index])
     if isinstance(rows, FrameRows):
         return FrameRows(rows.frame[index], rows.container)
+    if isinstance(rows, SequenceRows):
+        return rows.choose(index)
     return _Chosen(rows, index)
 
 
 def is_table(X: Any) -> bool:
-    """Whether these rows are a table, rather than images."""
+    """Whether these rows are a table, rather than images or series."""
     rows = as_rows(X)
     return isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim == 2)

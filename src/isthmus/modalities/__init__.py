@@ -1,6 +1,7 @@
 """Modalities: the doors through which rows come in as batches and go out as rows."""
 
 from isthmus.modalities.images import Images
+from isthmus.modalities.sequences import Sequences
 from isthmus.modalities.tables import Tables
 
-__all__ = ["Images", "Tables"]
+__all__ = ["Images", "Sequences", "Tables"]

@@ -11,7 +11,7 @@ import polars as pl
 
 from isthmus.modalities.columns import KINDS, NUMERIC
 
-__all__ = ["check_image_facts", "check_table_facts"]
+__all__ = ["check_image_facts", "check_sequence_facts", "check_table_facts"]
 
 CONTAINERS = ("numpy", "pandas", "polars")
 NUMBERS = ("low", "high", "center", "scale")
@@ -38,6 +38,23 @@ def check_image_facts(shape: Any, dtype: Any, low: Any, high: Any, channels_name
     _require(_is_number(low) and _is_number(high) and low < high, "low", "a number below high", low)
     _require(isinstance(channels_named, bool), "channels_named", "true or false", channels_named)
     _require(channels_named or shape[2] == 1, "channels_named", "true for images in colour", channels_named)
+    _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
+
+
+def check_sequence_facts(
+    shape: Any, channels: Any, is_list: Any, is_flat: Any, dtype: Any, missing: Any, rank: Any
+) -> None:
+    """Raise ValueError unless these are what ``Sequences.fit`` learns."""
+    sides = isinstance(shape, Sequence) and len(shape) == 2 and all(_is_count(side, 1) for side in shape)
+    _require(sides, "shape", "steps and channels", shape)
+    fits = isinstance(channels, Sequence) and len(channels) == shape[1] and all(isinstance(c, dict) for c in channels)
+    _require(fits, "channels", "a dict for each channel", channels)
+    for i, channel in enumerate(channels):
+        _check_range(channel, f"of channel {i}")
+    for name, value in (("is_list", is_list), ("is_flat", is_flat), ("missing", missing)):
+        _require(isinstance(value, bool), name, "true or false", value)
+    _require(not is_flat or shape[1] == 1, "is_flat", "false for more than one channel", is_flat)
+    _require(dtype in ("float32", "float64"), "dtype", "float32 or float64", dtype)
     _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
 
 

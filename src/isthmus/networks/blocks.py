@@ -98,7 +98,6 @@ class Stem(nn.Module):
     def __init__(self, shape, categories=None, missing: bool = False, embedding: int = 8):
         super().__init__()
         kinds = torch.tensor(categories or [], dtype=torch.long)
-        self.is_flat = len(shape) == 1
         self.missing = missing
         self.table: nn.Embedding | None = None
         width = math.prod(shape)

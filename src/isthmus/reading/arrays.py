@@ -15,11 +15,13 @@ from typing import IO, Any
 import numpy as np
 
 from isthmus.reading.limits import DEFLATE_RATIO, check_memory
+from isthmus.reading.series import from_pieces, from_values
 from isthmus.rows import ArrayRows, Rows, SetAside, as_rows
 
 __all__ = ["read_idx", "read_npy", "read_npz"]
 
 KNOWN = ("X", "x", "images", "arr_0")
+RAGGED = {"values", "offsets"}
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 CHUNK_BYTES = 2**24
 # What numpy and zipfile raise on files that are damaged or lie about their lengths.
@@ -40,18 +42,28 @@ DAMAGED = (
 )
 
 
-def read_npy(path: Path) -> Rows:
-    """Return the rows of a .npy file, which is mapped, not loaded."""
+def read_npy(path: Path, are_series: bool = False) -> Rows:
+    """Return the rows of a .npy file, which is mapped, not loaded; of series, a value may be missing (NaN)."""
     with _damage_said(path, "no .npy file of numbers"):
         array = np.lib.format.open_memmap(path, mode="r")
-    return _rows(path, array)
+    return _rows(path, array, are_series)
 
 
-def read_npz(path: Path) -> Rows:
-    """Return the rows of the one array of a .npz file, or of the one called X, x, images or arr_0."""
+def read_npz(path: Path, are_series: bool = False) -> Rows:
+    """Return the rows of a .npz file.
+
+    They are its one array, or the one called X, x, images or arr_0. Series of different
+    lengths are ``values``, end to end, and ``offsets``, where each begins and, last, where
+    all end; or arrays without names (``np.savez(path, *series)``), one a series, that are no
+    table and its labels.
+    """
     with _damage_said(path, "no .npz file of numbers"), zipfile.ZipFile(path) as opened:
         sizes = {member.filename: member.file_size for member in opened.infolist() if member.filename.endswith(".npy")}
     names = [name.removesuffix(".npy") for name in sizes]
+    pieces = _series_of(path, names, sizes)
+    if pieces:
+        with _damage_said(path, "no .npz file of series"):
+            return from_values(*pieces) if set(names) >= RAGGED else from_pieces(pieces)
     chosen = [name for name in KNOWN if name in names] or names
     if not chosen:
         raise ValueError(f"{path} holds no array.")
@@ -64,7 +76,23 @@ def read_npz(path: Path) -> Rows:
     check_memory(path, sizes[member])
     with _damage_said(path, "no .npz file of numbers"), zipfile.ZipFile(path) as opened:
         array = _member(opened, member, sizes[member])
-    return _rows(path, array)
+    return _rows(path, array, are_series)
+
+
+def _series_of(path: Path, names: list[str], sizes: dict[str, int]) -> list[np.ndarray]:
+    """Return the arrays of series: values and offsets, or those without names; empty if they are none."""
+    if set(names) >= RAGGED:
+        wanted = ["values", "offsets"]
+    elif len(names) > 1 and set(names) == {f"arr_{i}" for i in range(len(names))}:
+        wanted = [f"arr_{i}" for i in range(len(names))]
+    else:
+        return []
+    check_memory(path, sum(sizes[f"{name}.npy"] for name in wanted))
+    with _damage_said(path, "no .npz file of numbers"), zipfile.ZipFile(path) as opened:
+        arrays = [_member(opened, f"{name}.npy", sizes[f"{name}.npy"]) for name in wanted]
+    # Rows and their labels have two ranks, or as many rows as labels.
+    alike = len({array.ndim for array in arrays}) == 1 and arrays[0].ndim in (1, 2)
+    return arrays if wanted[0] == "values" or (alike and len({len(array) for array in arrays}) > 1) else []
 
 
 def _member(opened: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
@@ -118,7 +146,7 @@ def _idx(path: Path, opened: IO[bytes], most: int) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _rows(path: Path, array: np.ndarray) -> Rows:
+def _rows(path: Path, array: np.ndarray, are_series: bool = False) -> Rows:
     """Return an array as rows, without the rows that are not finite."""
     if array.ndim not in (2, 3, 4) or 0 in array.shape:
         hint = " Reshape one column of values to (n, 1)." if array.ndim == 1 and len(array) else ""
@@ -132,22 +160,23 @@ def _rows(path: Path, array: np.ndarray) -> Rows:
         raise ValueError(f"{path} holds {array.dtype}, expected numbers. Write such a table as .csv or .parquet.")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    bad = _not_finite(array)
+    may_miss = array.ndim == 2 or are_series
+    bad = _not_finite(array, may_miss)
     if not bad.any():
         return ArrayRows(array)
-    why = "infinity" if array.ndim == 2 else "a pixel that is not finite"
+    why = "infinity" if may_miss else "a pixel that is not finite"
     aside = [SetAside(f"row {i} (the first is 0)", why) for i in np.flatnonzero(bad)]
     if bad.all():
         raise ValueError(f"{path} has no row that can be used: each holds {why}.")
     return ArrayRows(array[~bad], aside, np.flatnonzero(~bad))
 
 
-def _not_finite(array: np.ndarray) -> np.ndarray:
-    """Return which rows hold infinity, or, of images, NaN; in pieces, for mapped files."""
+def _not_finite(array: np.ndarray, may_miss: bool) -> np.ndarray:
+    """Return which rows hold infinity, or, where none may miss, NaN; in pieces, for mapped files."""
     bad = np.zeros(len(array), bool)
     if array.dtype.kind != "f":
         return bad
-    test = np.isinf if array.ndim == 2 else lambda piece: ~np.isfinite(piece)
+    test = np.isinf if may_miss else lambda piece: ~np.isfinite(piece)
     step = max(1, CHUNK_BYTES // array[0].nbytes)
     for begin in range(0, len(array), step):
         piece = array[begin : begin + step]

@@ -15,9 +15,9 @@ import polars as pl
 from PIL import Image
 
 from isthmus.files import atomic
-from isthmus.reading import arrays, tables
+from isthmus.reading import arrays, series, tables
 from isthmus.reading.folders import SUFFIXES, ImageFolder
-from isthmus.rows import FrameRows, Rows, as_rows
+from isthmus.rows import FrameRows, Rows, SequenceRows, as_rows
 
 __all__ = ["read", "write"]
 
@@ -38,6 +38,7 @@ def read(
     *,
     schema: Sequence[Mapping[str, Any]] | Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
+    are_series: bool = False,
 ) -> Rows:
     r"""Return the rows of a file or a folder of images.
 
@@ -45,7 +46,8 @@ def read(
     ----------
     path : str or Path
         A table (.csv, .tsv or .txt with a header, .parquet, .jsonl), an array (.npy, .npz,
-        MNIST's idx), an image, or a folder of images. Text and idx may be packed as .gz.
+        MNIST's idx), series (.npz with ``values`` and ``offsets``, or with one array a
+        series), an image, or a folder of images. Text and idx may be packed as .gz.
     schema : sequence of dict or of int, optional
         What a model was fitted on: the ``columns`` of its
         :class:`~isthmus.modalities.Tables`, or the ``shape`` of its
@@ -54,6 +56,9 @@ def read(
     size : tuple of int, optional
         Height and width to resize images to; by default images that are not of the most
         frequent size are set aside.
+    are_series : bool, default=False
+        Whether an array ``(n, t, channels)`` holds series, in which NaN is a missing value,
+        rather than images.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def read(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}.")
-    rows = _read(path, schema, size)
+    rows = _read(path, schema, size, are_series)
     if rows.set_aside:
         first = rows.set_aside[0]
         logger.warning(
@@ -106,7 +111,7 @@ def read(
     return rows
 
 
-def _read(path: Path, schema: Any, size: tuple[int, int] | None) -> Rows:
+def _read(path: Path, schema: Any, size: tuple[int, int] | None, are_series: bool) -> Rows:
     kind, packed = _kind(path)
     if path.is_dir() or kind in SUFFIXES:
         shape = None if schema is None else _shape(schema)
@@ -119,7 +124,7 @@ def _read(path: Path, schema: Any, size: tuple[int, int] | None) -> Rows:
     if kind == ".parquet" and not packed:
         return tables.read_parquet(path, columns)
     if kind in (".npy", ".npz") and not packed:
-        return arrays.read_npy(path) if kind == ".npy" else arrays.read_npz(path)
+        return (arrays.read_npy if kind == ".npy" else arrays.read_npz)(path, are_series)
     if kind == "idx":
         return arrays.read_idx(path)
     raise ValueError(f"{path} is of no kind that can be read, which are: {READABLE}.")
@@ -151,10 +156,11 @@ def write(path: str | Path, rows: Any, *, names: Sequence[str] | None = None) ->
     Parameters
     ----------
     path : str or Path
-        For a table: .csv, .tsv, .jsonl, .parquet or .npy. For images: .npy, or a folder
+        For a table: .csv, .tsv, .jsonl, .parquet or .npy. For series: .npz (``values`` and
+        ``offsets``), or a table of one record a step. For images: .npy, or a folder
         (a name without a suffix), which gets one PNG an image, called by its position.
     rows : Rows, array or data frame
-        A table, or images of values 0 to 255, or of floating-point values 0 to 1.
+        A table, a list of series, or images of values 0 to 255, or of floating-point values 0 to 1.
     names : sequence of str, optional
         For a folder of images, the path in it of each, without ``.png``; all different. By
         default they are called by their positions.
@@ -175,6 +181,8 @@ def write(path: str | Path, rows: Any, *, names: Sequence[str] | None = None) ->
     """
     path, rows = Path(path), as_rows(rows)
     suffix = path.suffix.lower()
+    if isinstance(rows, SequenceRows):
+        return _write_series(path, suffix, rows)
     if not isinstance(rows, FrameRows):
         probe = np.asarray(rows.take(slice(0, 1)))
         if probe.ndim > 2 and suffix == "":
@@ -210,6 +218,17 @@ def _write_table(path: Path, suffix: str, frame: pl.DataFrame) -> None:
     with atomic(path) as part:
         writers[suffix](part)
     return None
+
+
+def _write_series(path: Path, suffix: str, rows: SequenceRows) -> None:
+    if suffix == ".npz":
+        values = rows.values[:, 0] if rows.is_flat else rows.values
+        with atomic(path) as part, part.open("wb") as opened:
+            np.savez_compressed(opened, values=values, offsets=rows.offsets)
+        return
+    if suffix == ".npy":
+        raise ValueError(f"{path} cannot hold series of different lengths; write .npz, or a table such as .csv.")
+    _write_table(path, suffix, series.to_table(rows))
 
 
 def _write_npy(path: Path, array: np.ndarray) -> None:
