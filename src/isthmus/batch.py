@@ -84,7 +84,7 @@ class Code(NamedTuple):
     indices : Tensor, optional
         Shape ``(b, *p, q)``, ``int64``: the symbols of a discrete code.
     factors : dict of str to Tensor, optional
-        Named pieces of ``z`` of a disentangled code.
+        Named pieces of ``z``, ``(b, *p, d)`` each: one after the other on the last axis, they are z.
     log_ratio : Tensor, optional
         Shape ``(b,)``, nats: ``log q(z|x) - log p(z)`` of a code that was drawn, unweighted;
         only a bottleneck's ``draw`` gives it.

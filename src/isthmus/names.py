@@ -118,7 +118,7 @@ def parse(text: str, slot: str | None = None, parts: Iterable[type[Part]] = ()) 
     ----------
     text : str
         A name, or a name and literal arguments: numbers, strings, True, False, None,
-        tuples, lists, and parts within parts.
+        tuples, lists, dicts, and parts within parts.
     slot, parts
         As for :func:`find`.
 
@@ -320,6 +320,9 @@ def _literal(node: ast.expr, text: str, parts: tuple[type[Part], ...]) -> Any:
         return _from_syntax(node, text, None, parts)
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_literal(item, text, parts) for item in node.elts)
+    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        return {key: _literal(value, text, parts) for key, value in zip(keys, node.values, strict=True)}
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:

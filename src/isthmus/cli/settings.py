@@ -92,16 +92,20 @@ def _set(model: BaseEstimator, path: str, value: Any) -> None:
         hint = ELSEWHERE.get(last, f"set its parameters: --set {INNER}max_epochs=50")
         raise _wrong(f"--set {path} has no effect here: {hint}.")
     with wrong_call():
+        if isinstance(owner, dict):
+            owner[last] = names.parse(str(value))
+            return
         value = _as_parts(last, value) if isinstance(owner, AutoEncoder) else value
     owner.set_params(**{last: value})
 
 
 def _enter(owner: Any, name: str, gone: str) -> Any:
-    inner = getattr(owner, name)
+    # A mapping of parts, such as the factors of a split code.
+    inner = owner[name] if isinstance(owner, dict) else getattr(owner, name)
     if isinstance(inner, str) and name in SLOTS:
         inner = names.parse(inner, SLOTS[name])
         owner.set_params(**{name: inner})
-    if not hasattr(inner, "set_params"):
+    if not hasattr(inner, "set_params") and not isinstance(inner, dict):
         able = ", ".join(sorted(names.slots()[SLOTS[name]])) if name in SLOTS else "a part"
         raise _wrong(
             f"{gone[:-2]} is not chosen yet, so it has no parameters. Name it first: --set {gone[:-2]}=... ({able})."
@@ -110,7 +114,10 @@ def _enter(owner: Any, name: str, gone: str) -> Any:
 
 
 def _check_name(owner: Any, name: str, gone: str, path: str) -> None:
-    known = [name for name in inspect.signature(type(owner)).parameters if name in owner.get_params(deep=False)]
+    if isinstance(owner, dict):
+        known = list(owner)
+    else:
+        known = [name for name in inspect.signature(type(owner)).parameters if name in owner.get_params(deep=False)]
     if name in known:
         return
     if isinstance(owner, AutoEncoder):
@@ -119,7 +126,8 @@ def _check_name(owner: Any, name: str, gone: str, path: str) -> None:
     if not gone and "estimator" in known and name in AutoEncoder().get_params(deep=False):
         hint = f" For the job's auto-encoder write --set {INNER}{path}=..."
     said = ", ".join(gone + one for one in known) or "no parameters"
-    raise _wrong(f"no parameter {path!r}; {type(owner).__name__} has: {said}.{hint}")
+    what = gone[:-2] if isinstance(owner, dict) else type(owner).__name__
+    raise _wrong(f"no parameter {path!r}; {what} has: {said}.{hint}")
 
 
 def _as_parts(name: str, value: Any) -> Any:
