@@ -202,7 +202,8 @@ class Binary(Part):
         penalty = self.beta * divergence.flatten(1).sum(1)
         # Not in evaluation: the cost of an example would depend on the others beside it.
         if self.balance and self.training:
-            on = p.flatten(0, -2).mean(0)
+            # The slope of the entropy is infinite at both ends, where the sigmoid's own has vanished.
+            on = p.flatten(0, -2).mean(0).clamp(1e-6, 1 - 1e-6)
             entropy = torch.special.entr(torch.stack([on, 1 - on])).sum(0)
             imbalance = (1 - entropy / math.log(2)).sum() * (logits[0].numel() / self.size)
             penalty = penalty + self.balance * imbalance
