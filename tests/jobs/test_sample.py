@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
-from isthmus import AutoEncoder
+from isthmus import AutoEncoder, saving
 from isthmus.jobs import Generator
 from isthmus.jobs import sample as sample_module
 from isthmus.jobs.sample import covered, frechet_distance
@@ -31,7 +32,7 @@ def fitted() -> Generator:
 
 
 def test_a_bottleneck_that_cannot_sample_is_refused_with_those_that_can():
-    with pytest.raises(ValueError, match=r"Generator needs a bottleneck that can sample, got Linear.*can: Gaussian"):
+    with pytest.raises(ValueError, match=r"Generator needs a bottleneck that can sample, got Linear.*can: .*Gaussian"):
         Generator(AutoEncoder(**QUICK)).fit(numbers(20))
 
 
@@ -53,7 +54,7 @@ def test_without_a_random_state_the_jobs_own_is_taken(fitted):
     assert np.array_equal(fitted.sample(5), fitted.sample(5))
     assert np.array_equal(fitted.sample(5), fitted.sample(5, random_state=0))
     free = Generator()
-    free.estimator_ = fitted.estimator_
+    free.estimator_, free.density_ = fitted.estimator_, None
     assert not np.array_equal(free.sample(5), free.sample(5))
 
 
@@ -159,3 +160,81 @@ def test_a_single_row_covers_itself_alone():
 def test_by_default_the_auto_encoder_is_variational():
     for rows in (numbers(3), DIGITS[:3]):
         assert "gaussian" in Generator().default_estimator(rows).bottleneck
+
+
+@pytest.mark.parametrize("density", ["mixture(components=2)", "flow(layers=4, hidden=16)", "normal(learned=True)"])
+def test_a_density_fitted_to_codes_lets_any_bottleneck_sample(density):
+    random = np.random.default_rng(0)
+    centres = np.where(random.random(500) < 0.5, -4.0, 4.0)[:, None]
+    rows = centres + random.normal(size=(500, 2)) * 0.5
+    model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=10, **QUICK)
+    drawn = Generator(model, density=density, values="mean", random_state=0).fit(rows).sample(1_000)
+    np.testing.assert_allclose(drawn.mean(0), rows.mean(0), atol=0.6)
+    np.testing.assert_allclose(drawn.std(0), rows.std(0), rtol=0.15)
+    between = np.mean(np.abs(drawn[:, 0]) < 2)
+    # A normal density has half of its mass between the clusters; an affine flow bends it part of the way.
+    assert between < {"m": 0.05, "f": 0.4, "n": 0.5}[density[0]]
+
+
+def test_a_fitted_density_is_saved_and_loaded(tmp_path):
+    rows = numbers(100)
+    job = Generator(AutoEncoder(bottleneck="linear(size=2)", max_epochs=3, **QUICK), density="flow", random_state=0)
+    saving.save(job.fit(rows), tmp_path / "model")
+    again = saving.load(tmp_path / "model")
+    assert np.array_equal(job.sample(20, random_state=3), again.sample(20, random_state=3))
+    state = job.state()
+    name = next(name for name in state if name.startswith("density_weight_"))
+    for broken in (state | {name: state[name][:-1]}, state | {name: state[name] * np.nan}, _without(state, name)):
+        with pytest.raises(ValueError, match="density's weights"):
+            again.restore(broken)
+
+
+def _without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize("path", ["line", "arc"])
+def test_a_walk_begins_and_ends_at_the_reconstructions(fitted, path):
+    A, B = numbers(4, seed=2), numbers(4, seed=3)
+    steps = fitted.interpolate(A, B, 5, path)
+    assert len(steps) == 5
+    np.testing.assert_allclose(steps[0], fitted.estimator_.reconstruct(A), rtol=1e-5)
+    np.testing.assert_allclose(steps[-1], fitted.estimator_.reconstruct(B), rtol=1e-5)
+    lengths = [np.linalg.norm(later - before) for before, later in zip(steps, steps[1:], strict=False)]
+    assert max(lengths) < np.linalg.norm(steps[-1] - steps[0])
+
+
+def test_an_arc_keeps_to_the_sphere_and_a_line_does_not():
+    begin, end = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    middle = sample_module._arc(begin, end, torch.tensor(0.5))
+    assert torch.allclose(middle, torch.full((1, 2), 0.5**0.5))
+    for other in (begin, -begin, torch.zeros(1, 2)):
+        assert bool(sample_module._arc(begin, other, torch.tensor(0.3)).isfinite().all())
+
+
+def test_a_direction_is_the_difference_of_means_and_moves_rows_that_way(fitted):
+    rows = numbers(200, seed=4)
+    high = rows[:, 0] > np.median(rows[:, 0])
+    codes = fitted.estimator_.transform(rows)
+    direction = fitted.direction(rows, high)
+    np.testing.assert_allclose(direction, codes[high].mean(0) - codes[~high].mean(0))
+    moved = fitted.shift(rows[~high], direction)
+    assert moved[:, 0].mean() > rows[~high][:, 0].mean() + 1
+    np.testing.assert_allclose(fitted.shift(rows, direction, 0.0), fitted.estimator_.reconstruct(rows), rtol=1e-5)
+
+
+def test_wrong_walks_and_directions_are_refused(fitted):
+    rows = numbers(3)
+    with pytest.raises(ValueError, match="of one length, got 3 and 2"):
+        fitted.interpolate(rows, rows[:2])
+    with pytest.raises(ValueError, match="n_steps must be at least 2"):
+        fitted.interpolate(rows, rows, 1)
+    with pytest.raises(ValueError, match="path must be one of"):
+        fitted.interpolate(rows, rows, path="road")
+    for y in ([1, 1, 1], [0, 1], ["a", "b", "a"]):
+        with pytest.raises(ValueError, match="y must say yes or no"):
+            fitted.direction(rows, y)
+    with pytest.raises(ValueError, match="a direction of these codes"):
+        fitted.shift(rows, np.zeros(5))
+    with pytest.raises(ValueError, match="values must be one of"):
+        Generator(values="median").fit(rows)

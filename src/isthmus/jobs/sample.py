@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
+from isthmus.building import part_of
+from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
+from isthmus.guards import seeded
+from isthmus.inference import decode
 from isthmus.jobs.baselines import GaussianMixtureOnPCA, Matrix
+from isthmus.jobs.densities import density_from, density_state, fit_density
 from isthmus.jobs.job import Job, choose, is_table
+from isthmus.layers import check_choice
 from isthmus.modalities import Images
-from isthmus.rows import as_rows
+from isthmus.part import Part
+from isthmus.rows import Rows, as_rows
 
 __all__ = ["Generator", "covered", "frechet_distance"]
 
+VALUES = ("auto", "mean", "draw")
+PATHS = ("line", "arc")
+PIECE = 1_024
 MOST_COMPARED = 2_000
 VARIANCE = 0.9
 NEIGHBORS = 3
 
 
 class Generator(Job):
-    """Draw new rows that look like the fitted ones.
+    """Draw new rows that look like the fitted ones, and walk between them.
 
     Parameters
     ----------
     estimator : AutoEncoder, optional
-        The auto-encoder, with a bottleneck that can sample; by default
-        :meth:`default_estimator`.
+        The auto-encoder; by default :meth:`default_estimator`. Without a ``density`` its
+        bottleneck must be able to sample.
+    density : Part or str, optional
+        Where codes lie: one of ``isthmus.priors``, such as ``"mixture(components=20)"`` or
+        ``"flow"``, fitted to the codes of the rows when the auto-encoder is done. By default
+        codes are drawn from the bottleneck's own prior.
+    values : {'auto', 'mean', 'draw'}, default='auto'
+        What becomes of a drawn code: the expected row, or a row drawn around it. 'auto' is
+        'mean' for images, which look noisy otherwise, and 'draw' for all else.
     random_state : int, RandomState instance or None, default=None
         Of the auto-encoder where it has none of its own, and of :meth:`sample` and
         :meth:`compare`.
@@ -39,13 +59,22 @@ class Generator(Job):
     ----------
     estimator_ : AutoEncoder
         The fitted auto-encoder.
+    density_ : Part or None
+        The fitted density of codes.
     n_features_in_, feature_names_in_
         As of the auto-encoder.
 
     Raises
     ------
     ValueError
-        If the bottleneck has no prior to draw codes from.
+        If there is no density, and the bottleneck has no prior to draw codes from.
+
+    References
+    ----------
+    A density fitted after the auto-encoder: Ghosh et al., "From variational to deterministic
+    autoencoders", ICLR 2020, https://arxiv.org/abs/1903.12436, section 4. Attributes as
+    directions of the code: Larsen et al., 2016, https://arxiv.org/abs/1512.09300, section 4.2.
+    Arcs between codes: White, 2016, https://arxiv.org/abs/1609.04468.
 
     Examples
     --------
@@ -59,8 +88,17 @@ class Generator(Job):
     verb: ClassVar[str] = "sample"
     needs: ClassVar[tuple[str, ...]] = ("sample",)
 
-    def __init__(self, estimator: AutoEncoder | None = None, *, random_state: Any = None):
+    def __init__(
+        self,
+        estimator: AutoEncoder | None = None,
+        *,
+        density: Part | str | None = None,
+        values: str = "auto",
+        random_state: Any = None,
+    ):
         self.estimator = estimator
+        self.density = density
+        self.values = values
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
@@ -89,8 +127,14 @@ class Generator(Job):
         -------
         Self
         """
+        check_choice("values", self.values, VALUES)
+        density = part_of(self.density, "priors")
         rows = as_rows(X)
         self.estimator_ = self._prepared(rows).fit(rows)
+        self.density_ = None
+        if density is not None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            self.density_ = fit_density(density, self._codes(rows, seed), seed, self.estimator_.options_.threads)
         return self
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
@@ -104,7 +148,116 @@ class Generator(Job):
             Of the draw; by default the job's own.
         """
         check_is_fitted(self, "estimator_")
-        return self.estimator_.sample(n_samples, self.random_state if random_state is None else random_state)
+        random = check_random_state(self.random_state if random_state is None else random_state)
+        seed, model = int(random.randint(2**31 - 1)), self.estimator_
+        with seeded(seed, self._device), torch.no_grad():
+            if self.density_ is None:
+                z = model.module_.bottleneck.sample(n_samples, model.code_shape_[:-1])
+            else:
+                z = self.density_.sample(n_samples)
+            return self._decoded(z)
+
+    def interpolate(self, A: Any, B: Any, n_steps: int = 9, path: str = "line") -> list[Any]:
+        """Return the rows on the way from each row of A to the row of B beside it.
+
+        Parameters
+        ----------
+        A, B : array-like, data frame or Rows of n rows
+            Where to begin and to end.
+        n_steps : int, default=9
+            Rows on the way, both ends counted; the ends are reconstructions.
+        path : {'line', 'arc'}, default='line'
+            Straight from code to code, or on the circle about the origin that passes both, as
+            codes of a normal prior in many dimensions lie near a sphere.
+
+        Returns
+        -------
+        list of n_steps arrays or data frames, each of n rows
+
+        Raises
+        ------
+        ValueError
+            If A and B differ in length, n_steps is below 2, or the path is another.
+        """
+        check_choice("path", path, PATHS)
+        if n_steps < 2:
+            raise ValueError(f"n_steps must be at least 2, the two ends, got {n_steps}.")
+        begin, end = (torch.from_numpy(self.estimator_.transform(self._rows(rows))) for rows in (A, B))
+        if len(begin) != len(end):
+            raise ValueError(f"A and B must be of one length, got {len(begin)} and {len(end)} rows.")
+        between = _arc if path == "arc" else torch.lerp
+        shares = torch.linspace(0, 1, n_steps, dtype=begin.dtype)
+        return [self._decoded(between(begin, end, share), mean=True) for share in shares]
+
+    def direction(self, X: Any, y: Any) -> np.ndarray:
+        """Return the direction of an attribute: mean code of rows that have it, minus that of those that have not.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows of n rows
+            Rows.
+        y : array-like of n booleans
+            Which of them have the attribute.
+
+        Returns
+        -------
+        ndarray of shape (values of a code,)
+        """
+        codes, has = self.estimator_.transform(self._rows(X)), np.asarray(y)
+        if has.shape != (len(codes),) or not np.isin(has, (0, 1)).all() or len(np.unique(has)) != 2:
+            raise ValueError(f"y must say yes or no for each of {len(codes)} rows, both at least once, got {y!r:.80}.")
+        has = has.astype(bool)
+        return codes[has].mean(0) - codes[~has].mean(0)
+
+    def shift(self, X: Any, direction: np.ndarray, amount: float = 1.0) -> Any:
+        """Return rows with more of an attribute (less, where ``amount`` is negative).
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows
+            Rows to change.
+        direction : ndarray of shape (values of a code,)
+            From :meth:`direction`.
+        amount : float, default=1.0
+            How far to go along it.
+        """
+        codes = self.estimator_.transform(self._rows(X))
+        if np.shape(direction) != codes.shape[1:]:
+            raise ValueError(f"a direction of these codes has shape {codes.shape[1:]}, got {np.shape(direction)}.")
+        return self._decoded(torch.from_numpy(codes + amount * np.asarray(direction)), mean=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return the fitted density of codes, if there is one."""
+        return {} if self.density_ is None else density_state(self.density_)
+
+    def restore(self, state: Mapping[str, Any]) -> Self:
+        """Take back what :meth:`state` returned."""
+        self.density_ = density_from(dict(state)) if state else None
+        return self
+
+    def _check_needs(self, estimator: AutoEncoder) -> None:
+        if self.density is None:
+            super()._check_needs(estimator)
+
+    def _codes(self, rows: Rows, seed: int) -> Tensor:
+        """Return the codes of rows, ``(n, values of a code)``, drawn where the bottleneck draws."""
+        module, modality = self.estimator_.module_, self.estimator_.modality_
+        device = next(module.parameters()).device
+        code = getattr(module.bottleneck, "draw", module.bottleneck)
+        found = []
+        with seeded(seed, str(device)), torch.no_grad():
+            for block in blocks(rows, modality, self._dtype):
+                for begin in range(0, len(block), PIECE):
+                    source = modality.expand(block[begin : begin + PIECE].to(device))
+                    found.append(code(module.encoder(source)).z.flatten(1).cpu())
+        return torch.cat(found)
+
+    def _decoded(self, z: Tensor, mean: bool = False) -> Any:
+        """Return the rows that codes stand for: expected ones, or drawn around them."""
+        model = self.estimator_
+        is_mean = mean or self.values == "mean" or (self.values == "auto" and isinstance(model.modality_, Images))
+        read = model.module_.loss.mean if is_mean else model.module_.loss.draw
+        return model.modality_.to_rows(decode(model.module_, z.view(len(z), *model.code_shape_), read))
 
     def baselines(self) -> dict[str, Any]:
         """Return a mixture of ten Gaussians on principal components."""
@@ -159,6 +312,18 @@ class Generator(Job):
             }
             for name, samples in drawn.items()
         ]
+
+
+def _arc(begin: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Return the codes at a share of the way along the arcs between codes ``(n, d)``, lengths changing evenly."""
+    lengths = begin.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
+    one, other = (code / length.clamp_min(1e-12) for code, length in zip((begin, end), lengths, strict=True))
+    angle = (one * other).sum(1, keepdim=True).clamp(-1, 1).arccos()
+    # Where codes lie on one ray there is no arc, and where they are opposite it is not known which.
+    bends = angle.sin() > 1e-6
+    sine = torch.where(bends, angle.sin(), 1.0)
+    turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / sine
+    return torch.where(bends, turned * torch.lerp(*lengths, share), torch.lerp(begin, end, share))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

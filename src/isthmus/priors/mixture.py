@@ -96,9 +96,10 @@ class Mixture(Part):
         flat = z.reshape(-1, z.shape[-1])
         count = min(self.components, len(torch.unique(flat, dim=0)))
         # A floor for the variances: a component on a single code would be a point.
-        floor = 1e-2 * float(flat.var(0, correction=0).mean()) + 1e-6
+        floor = 1e-3 * float(flat.var(0, correction=0).mean()) + 1e-6
         seed = int(torch.randint(2**31 - 1, ()))
-        mixture = GaussianMixture(count, covariance_type="diag", reg_covar=floor, random_state=seed)
+        # Several starts: k-means may cut across the clusters.
+        mixture = GaussianMixture(count, covariance_type="diag", reg_covar=floor, n_init=3, random_state=seed)
         with warnings.catch_warnings():
             # A start need not have converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
