@@ -7,6 +7,7 @@ from isthmus.batch import Batch, Code, Step
 from isthmus.bottlenecks import Linear
 from isthmus.networks import ConvEncoder, MLPEncoder
 from isthmus.penalties import Contractive
+from isthmus.penalties.jacobian import jacobian_norms, saturation
 
 
 def line(encoder, bottleneck, shape, n=5):
@@ -46,14 +47,74 @@ def test_one_layer_has_the_closed_form_of_its_jacobian(activation):
         (ConvEncoder((3,), pooling="max", flatten=False), [4, 6, 1]),
     ],
 )
-def test_probes_average_to_the_jacobian_s_norm(encoder, shape):
+def test_a_thousand_probes_average_to_the_jacobian_s_norm(encoder, shape):
     encoder, bottleneck, step, exact = line(encoder, Linear(3), shape, n=4)
-    penalty = Contractive(1.0, n_probes=1_000).build()
+    # Copies of an example beside each other draw a probe each.
+    x = step.source.x.detach().repeat_interleave(1_000, 0).requires_grad_()
+    features = encoder(Batch(x))
+    many = Step(Batch(x), Batch(x), features, bottleneck(features), None)
+    penalty = Contractive(1.0).build()
     penalty.watch(encoder, bottleneck)
     torch.manual_seed(1)
-    estimate = penalty(step).detach()
+    estimate = penalty(many).detach().view(4, 1_000).mean(1)
     assert abs((estimate.mean() / exact.mean()).item() - 1) < 0.02
     assert (estimate / exact - 1).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("n_probes", [3, 50])
+def test_as_many_probes_as_code_values_are_exact(n_probes):
+    encoder, bottleneck, step, exact = line(MLPEncoder((8, 5), activation="tanh"), Linear(3), [6])
+    penalty = Contractive(0.5, n_probes=n_probes).build()
+    penalty.watch(encoder, bottleneck)
+    torch.testing.assert_close(penalty(step), 0.5 * exact, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "bottleneck"),
+    [
+        (MLPEncoder((), shortcut=False), Linear(3, activation="sigmoid")),
+        (MLPEncoder((), shortcut=False), Linear(3, activation="tanh")),
+        (MLPEncoder((7, 5), activation="tanh"), Linear(3)),
+    ],
+)
+def test_curvature_is_the_change_of_the_jacobian_to_a_noisy_input(encoder, bottleneck):
+    encoder, bottleneck, step, _ = line(encoder, bottleneck, [6])
+    penalty = Contractive(0.0, n_probes=3, curvature=2.0, noise=0.3).build()
+    penalty.watch(encoder, bottleneck)
+    torch.manual_seed(1)
+    nats = penalty(step)
+    torch.manual_seed(1)
+    x = step.source.x.detach()
+    noisy = x + 0.3 * torch.randn_like(x)
+
+    def jacobian(one):
+        return torch.autograd.functional.jacobian(lambda given: bottleneck(encoder(Batch(given[None]))).z[0], one)
+
+    wanted = [2.0 * (jacobian(a) - jacobian(b)).square().sum() for a, b in zip(x, noisy, strict=True)]
+    torch.testing.assert_close(nats, torch.stack(wanted), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "bottleneck", "shape"),
+    [
+        (MLPEncoder((), shortcut=False), Linear(3, activation="sigmoid"), [6]),
+        (MLPEncoder((), shortcut=False), Linear(3, activation="tanh"), [6]),
+        (MLPEncoder((8, 5)), Linear(3, activation="sigmoid"), [6]),
+        (ConvEncoder((3,), flatten=False), Linear(2), [4, 6, 1]),
+    ],
+)
+def test_measured_norms_are_those_of_autograd_s_jacobian(encoder, bottleneck, shape):
+    encoder, bottleneck, step, exact = line(encoder, bottleneck, shape)
+    norms = jacobian_norms(encoder, bottleneck, Batch(step.source.x.detach()))
+    assert not norms.requires_grad
+    torch.testing.assert_close(norms, exact.sqrt())
+
+
+def test_saturated_units_are_those_within_a_twentieth_of_an_end():
+    z = torch.tensor([[0.01, 0.04, 0.06, 0.5], [0.96, 0.94, 1.0, 0.0]])
+    assert saturation(z).tolist() == [0.5, 0.75]
+    assert saturation(2 * z - 1, low=-1.0).tolist() == [0.5, 0.75]
+    assert saturation(z.view(2, 2, 2)).tolist() == [0.5, 0.75]
 
 
 def test_one_probe_of_a_one_number_code_is_exact():
@@ -92,7 +153,12 @@ def test_a_code_that_depends_on_no_number_is_refused():
 
 @pytest.mark.parametrize(
     ("penalty", "message"),
-    [(Contractive(-1.0), "weight must be at least 0"), (Contractive(n_probes=0), "n_probes must be at least 1, got 0")],
+    [
+        (Contractive(-1.0), "weight must be at least 0"),
+        (Contractive(n_probes=0), "n_probes must be at least 1, got 0"),
+        (Contractive(curvature=-1.0), "curvature must be at least 0 and noise above 0, got -1.0 and 0.1"),
+        (Contractive(curvature=1.0, noise=0.0), "noise above 0, got 1.0 and 0.0"),
+    ],
 )
 def test_values_out_of_range_are_refused(penalty, message):
     with pytest.raises(ValueError, match=message):
