@@ -226,7 +226,7 @@ def test_modality_can_be_named_with_arguments(folder, tmp_path):
         (("--set", "random_state=1"), ("--seed",)),
         (("--set", "modality=tables"), ("--modality",)),
         (("--set", "max_epochs=1", "--set", "max_epochs=2"), ("max_epochs is given twice",)),
-        (("--for", "dectect"), ("no job is called 'dectect'", "denoise, detect, map, sample")),
+        (("--for", "dectect"), ("no job is called 'dectect'", "denoise, detect, map, ")),
         (("--for", "detect", "--set", "max_epochs=1"), ("--set estimator__max_epochs=",)),
         (
             ("--for", "sample", "--set", "estimator__bottleneck=linear"),
@@ -531,6 +531,22 @@ def test_samples_are_rows_or_a_picture(folder, tmp_path):
     Ran("sample", folder / "image-samples", "-n", 5, "-o", tmp_path / "drawn").ok()
     assert len(list((tmp_path / "drawn").iterdir())) == 5
     Ran("sample", folder / "trees", "-o", tmp_path / "t.csv").refused(1, "cannot sample", "Gaussian")
+
+
+def test_a_walk_goes_from_row_to_row(folder, tmp_path):
+    few = np.load(folder / "images.npy")[:3]
+    np.save(tmp_path / "few.npy", few)
+    walk = ("sample", folder / "image-samples", "--between", tmp_path / "few.npy", "--steps", 4)
+    for name in ("walk.npy", "walk.png", "walk.gif"):
+        Ran(*walk, "-o", tmp_path / name).ok()
+    frames = np.load(tmp_path / "walk.npy")
+    assert frames.shape == (8, *few.shape[1:])
+    assert np.array_equal(frames[3], frames[4])  # where one walk ends the next begins
+    with Image.open(tmp_path / "walk.gif") as movie:
+        assert movie.n_frames > 8
+    np.save(tmp_path / "one.npy", few[:1])
+    Ran(*walk[:3], tmp_path / "one.npy", "-o", tmp_path / "x.npy").refused(1, "takes at least 2")
+    Ran("sample", folder / "image-samples", "-o", tmp_path / "s.gif").refused(2, "got")
 
 
 def test_compare_prints_the_job_beside_its_baselines(folder):

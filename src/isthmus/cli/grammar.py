@@ -231,23 +231,31 @@ def map_rows(**asked: Any) -> None:
 @_scoring
 def detect(**asked: Any) -> None:
     """Find the rows of DATA that are not like the rows fitted on, and say why."""
-    from isthmus.cli import verbs
+    from isthmus.cli import detecting
 
-    verbs.detect(**asked)
+    detecting.detect(**asked)
 
 
 @main.command()
 @click.argument("model", type=MODEL)
 @click.option("-n", "n_samples", type=click.IntRange(1), default=64, show_default=True, metavar="N")
-@_out((), "A picture (.png, .svg), or rows: .csv, .parquet, .npy, or a folder of images.")
+@_out((), "A picture (.png, .svg; .gif with --between), or rows: .csv, .parquet, .npy, or a folder of images.")
+@click.option(
+    "--between",
+    type=DATA,
+    metavar="DATA",
+    help="Instead of new rows, those on the way from each row of DATA to the next.",
+)
+@click.option("--steps", type=click.IntRange(2), default=9, show_default=True, metavar="N", help="Rows on each way.")
+@click.option("--resize", is_flag=True, help="Resize images of --between to the size of the model's.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
 @_json
 @_traceback
 def sample(**asked: Any) -> None:
-    """Draw new rows from the MODEL."""
-    from isthmus.cli import verbs
+    """Draw new rows from the MODEL, or walk between given ones."""
+    from isthmus.cli import sampling
 
-    verbs.sample(**asked)
+    sampling.sample(**asked)
 
 
 @main.command()

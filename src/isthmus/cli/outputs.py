@@ -12,7 +12,7 @@ import polars as pl
 
 from isthmus import reading
 from isthmus.cli.inputs import Given
-from isthmus.cli.talk import json_text
+from isthmus.cli.talk import count, figures, json_text, say
 from isthmus.files import atomic
 
 __all__ = [
@@ -21,6 +21,10 @@ __all__ = [
     "check_folder",
     "check_not_input",
     "check_rows_out",
+    "check_stdout",
+    "done",
+    "not_for",
+    "said_place",
     "write_array",
     "write_lines",
     "write_rows",
@@ -119,6 +123,35 @@ def write_lines(out: Path, records: Sequence[dict[str, Any]]) -> None:
         return
     with atomic(out) as part:
         part.write_text(lines, encoding="utf-8")
+
+
+def done(given: Given, out: Path, as_json: bool, said: str, **values: Any) -> None:
+    """Say what was done and where it was written; print the figures if asked."""
+    aside = f", {len(given.rows.set_aside)} set aside" if given.rows.set_aside else ""
+    say(f"{count(len(given), 'row')} {said}{aside}; written to {said_place(out)}")
+    if as_json:
+        figures(given.tally() | values | {"out": str(out)}, True)
+
+
+def said_place(out: Path) -> str:
+    """Return where something was written, in words."""
+    return "standard output" if out == STDOUT else str(out)
+
+
+def check_stdout(out: Path, as_json: bool) -> None:
+    """Refuse two things on standard output."""
+    if out == STDOUT and as_json:
+        raise click.UsageError(
+            "-o - and --json both write to standard output; give a file to one.", click.get_current_context()
+        )
+
+
+def not_for(model: Path, verb: str, why: str) -> click.UsageError:
+    """Return the error of a verb that this model was not fitted for."""
+    return click.UsageError(
+        f"{model} was not fitted for this: {why}. Fit one with: isthmus fit DATA -o MODEL --for {verb}.",
+        click.get_current_context(),
+    )
 
 
 def _print(text: str) -> None:

@@ -3,6 +3,7 @@
 from isthmus.pictures.curves import heat_strip, loss_curves, score_histogram
 from isthmus.pictures.images import image_grid, images_and_map, samples_grid
 from isthmus.pictures.maps import map_panel, scatter_map
+from isthmus.pictures.movies import save_movie
 from isthmus.pictures.style import PALETTE, save, style
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "map_panel",
     "samples_grid",
     "save",
+    "save_movie",
     "scatter_map",
     "score_histogram",
     "style",
