@@ -1,12 +1,17 @@
 """The Gaussian code: its divergence, its samples, free bits, beta."""
 
 import math
+import signal
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from isthmus import AutoEncoder
 from isthmus.bottlenecks import Gaussian
+from isthmus.priors import Mixture
+from isthmus.priors import Normal as NormalPrior
 
 
 def fixed(mean, log_variance, **params):
@@ -135,8 +140,56 @@ def test_training_starts_at_the_principal_components_with_a_narrow_posterior():
         ({"size": 0}, "size must be a whole number"),
         ({"beta": -1.0}, "beta and free_bits must be at least 0, got -1.0"),
         ({"free_bits": -0.1}, "beta and free_bits must be at least 0"),
+        ({"warm_up": 1.5}, "warm_up is a share of the training, within 0 and 1, got 1.5"),
     ],
 )
 def test_values_out_of_range_are_refused(params, message):
     with pytest.raises(ValueError, match=message):
         Gaussian(**params).build(width=2)
+
+
+def test_beta_rises_over_its_share_of_the_training_and_is_whole_in_evaluation():
+    features = torch.randn(4, 2).double()
+    part, whole = (fixed([1.0, 2.0], [0.3, 0.1], beta=4.0, warm_up=share) for share in (0.5, 0.0))
+    wanted = whole.train()(features).penalty
+    for progress, share in ((None, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)):
+        if progress is not None:
+            part.after_step(progress)
+        torch.testing.assert_close(part.train()(features).penalty, share * wanted)
+        torch.testing.assert_close(part.eval()(features).penalty, wanted)
+
+
+def test_a_fit_that_goes_on_from_a_checkpoint_knows_how_far_beta_has_risen(tmp_path):
+    X = np.random.default_rng(0).normal(size=(64, 4))
+    settings = {"bottleneck": Gaussian(2, warm_up=0.8), "max_epochs": 4, "threads": 1, "random_state": 0}
+
+    def stop(row):
+        if row["epoch"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = AutoEncoder(**settings).fit(X)
+    halves = AutoEncoder(checkpoint=tmp_path / "fit", resume=True, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        halves.set_params(callback=stop).fit(X)
+    halves.set_params(callback=None).fit(X)
+    np.testing.assert_array_equal(whole.transform(X), halves.transform(X))
+
+
+def test_under_autocast_the_divergence_is_that_of_full_precision():
+    features = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)).bfloat16()
+    for prior in (None, Mixture(3)):
+        part = Gaussian(3, prior=prior).build(width=6).eval()
+        with torch.autocast("cpu", torch.bfloat16):
+            code = part(features)
+        assert code.z.dtype == code.penalty.dtype == torch.float32
+        torch.testing.assert_close(code.penalty, part(features.float()).penalty)
+
+
+def test_the_prior_starts_from_drawn_codes():
+    torch.manual_seed(0)
+    features = torch.randn(4_000, 3).double()
+    part = Gaussian(3, prior=NormalPrior(learned=True)).build(width=3).double()
+    part.start(features)
+    # Components of unit variance, and the posterior's exp(-2) on top.
+    wanted = torch.full((3,), 1 + math.exp(-2)).double()
+    torch.testing.assert_close((2 * part.prior.log_scale).exp(), wanted, rtol=0.1, atol=0)

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from isthmus.data import Resident, Streamed, load
+from isthmus.guards import seeded
 from isthmus.modalities import Images
 from isthmus.reading import ImageFolder
 from isthmus.rows import as_rows
@@ -170,3 +171,82 @@ def test_large_images_are_thinned_before_components_are_counted():
     rows = np.linspace(0, 1, 200)
     images = np.stack([np.outer(np.sin((k + 1) * rows), rows) for k in range(8)])
     assert 1 <= fit(images).rank <= 8
+
+
+def binary(images, binarize, training):
+    """Return what networks see of images, and their grey levels."""
+    modality = fit(images, likelihood="bernoulli", binarize=binarize).train(training)
+    return modality.expand(modality.to_batch(as_rows(images))).x[..., 0].numpy(), images / 255
+
+
+def test_binary_images_are_drawn_anew_while_training_white_as_often_as_they_are_bright():
+    images = np.repeat(RNG.integers(0, 256, (1, 4, 6), np.uint8), 4_000, 0)
+    with seeded(0):
+        first, levels = binary(images, "dynamic", training=True)
+        second, _ = binary(images, "dynamic", training=True)
+    assert set(np.unique(first)) == {0, 1}
+    assert (first != second).any()
+    assert abs(first.mean(0) - levels[0]).max() < 4 * 0.5 / 4_000**0.5
+
+
+def test_in_evaluation_each_image_has_one_draw_of_its_own():
+    images = RNG.integers(0, 256, (4_000, 4, 6), np.uint8)
+    with seeded(0):
+        first, levels = binary(images, "dynamic", training=False)
+    with seeded(1):
+        second, _ = binary(images[::-1].copy(), "dynamic", training=False)
+    np.testing.assert_array_equal(first, second[::-1])
+    surprise = (first - levels) / np.sqrt(np.maximum(levels * (1 - levels), 1e-3))
+    flat = surprise.reshape(4_000, -1)
+    # Right on average, in every pixel; and no pixel's draw tells of another's or of its own level.
+    assert abs(flat.mean(0)).max() < 5 / 4_000**0.5
+    assert abs(np.corrcoef(flat.T) - np.eye(24)).max() < 5 / 4_000**0.5
+    assert abs(np.corrcoef(flat.T, levels.reshape(4_000, -1).T)[:24, 24:]).max() < 5 / 4_000**0.5
+
+
+def test_an_image_s_draw_is_the_same_from_bytes_and_from_shares():
+    images = RNG.integers(0, 256, (50, 4, 6), np.uint8)
+    drawn, levels = binary(images, "dynamic", training=False)
+    shares = fit(levels, likelihood="bernoulli", binarize="dynamic").eval()
+    for dtype in (torch.float32, torch.float64):
+        again = shares.expand(shares.to_batch(as_rows(levels), dtype)).x
+        assert again.dtype == dtype
+        np.testing.assert_array_equal(again[..., 0].numpy(), drawn)
+
+
+def test_an_image_that_differs_in_one_pixel_is_drawn_anew():
+    images = np.full((2, 28, 28), 128, np.uint8)
+    images[1, 14, 14] = 129
+    first, second = binary(images, "dynamic", training=False)[0]
+    assert 0.4 < (first != second).mean() < 0.6
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "half"])
+@pytest.mark.parametrize("training", [True, False])
+def test_black_and_white_images_stay_as_they_are(binarize, training):
+    images = RNG.integers(0, 2, (50, 4, 6)).astype(np.uint8) * 255
+    np.testing.assert_array_equal(*binary(images, binarize, training))
+
+
+def test_half_splits_in_the_middle():
+    images = np.array([[[0, 127, 128, 255]]], np.uint8)
+    assert binary(images, "half", training=True)[0].tolist() == [[[0, 0, 1, 1]]]
+
+
+def test_fitting_binary_images_draws_nothing():
+    images = RNG.integers(0, 256, (50, 4, 6), np.uint8)
+    before = torch.get_rng_state()
+    fit(images, likelihood="bernoulli", binarize="dynamic")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"binarize": "dynamic"}, "set likelihood='bernoulli' too"),
+        ({"binarize": "static", "likelihood": "bernoulli"}, "binarize must be one of 'dynamic', 'half', got 'static'"),
+    ],
+)
+def test_ways_to_binarize_that_make_no_sense_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        fit(np.zeros((2, 3, 3)), **params)
