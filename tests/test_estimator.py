@@ -128,7 +128,7 @@ def test_frames_come_back_as_they_were(container):
 
 def test_sample_needs_a_prior():
     model = AutoEncoder(bottleneck="linear(size=2)", **QUICK).fit(X)
-    with pytest.raises(ValueError, match=r"Linear\(size=2\) cannot sample. Bottlenecks that can: Gaussian"):
+    with pytest.raises(ValueError, match=r"Linear\(size=2\) cannot sample. Bottlenecks that can: .*Gaussian"):
         model.sample(3)
 
 
