@@ -3,6 +3,16 @@
 from isthmus.jobs.denoise import Denoiser
 from isthmus.jobs.detect import AnomalyDetector
 from isthmus.jobs.map import Mapper
+from isthmus.jobs.pretrain import PretrainedClassifier, PretrainedRegressor
 from isthmus.jobs.sample import Generator
+from isthmus.jobs.swap import FactorSwapper
 
-__all__ = ["AnomalyDetector", "Denoiser", "Generator", "Mapper"]
+__all__ = [
+    "AnomalyDetector",
+    "Denoiser",
+    "FactorSwapper",
+    "Generator",
+    "Mapper",
+    "PretrainedClassifier",
+    "PretrainedRegressor",
+]
