@@ -19,11 +19,13 @@ from isthmus.cli import settings as asked_for
 from isthmus.cli.inputs import read_rows
 from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import count, figures, modality_said, options_said, progress, say, table, told_options
+from isthmus.data import gathered
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job, choose, is_table
-from isthmus.modalities import Images, Tables
+from isthmus.jobs.job import Job, choose
+from isthmus.modalities.choice import default_modality
 from isthmus.options import Options
 from isthmus.part import Part
+from isthmus.recipes.making import make
 from isthmus.rows import FrameRows, Rows
 
 __all__ = ["compare", "fit", "info"]
@@ -36,6 +38,7 @@ def fit(
     out: Path,
     job: str | None,
     modality: str | None,
+    recipe: str | None,
     settings: tuple[str, ...],
     seed: int,
     size: tuple[int, int] | None,
@@ -47,8 +50,8 @@ def fit(
     with wrong_call():
         saving.check_place(out)
     made = _job(job)
-    given = read_rows(data, size)
-    model = _model(made, given.rows, modality, values, seed)
+    given = read_rows(data, size, modality)
+    model = _model(made, given.rows, modality, recipe, values, seed)
     checkpoint = out.parent / f"{out.name}.checkpoint.safetensors"
     _say_resume(checkpoint, resume)
     inner: AutoEncoder = model if made is None else model.estimator
@@ -71,6 +74,7 @@ def compare(
     job: str,
     labels: str | None,
     modality: str | None,
+    recipe: str | None,
     settings: tuple[str, ...],
     seed: int,
     size: tuple[int, int] | None,
@@ -80,7 +84,7 @@ def compare(
     values = asked_for.read(settings)
     made = _job(job)
     assert made is not None
-    given = read_rows(data, size)
+    given = read_rows(data, size, modality)
     y = None if labels is None else _as_truth(made, given.labels(labels))
     rows = _without(given.rows, labels)
     if len(rows) < 4:
@@ -91,7 +95,7 @@ def compare(
     if y is not None and made.verb == "detect":
         # A detector is fitted on rows that are normal: known anomalies are for testing alone.
         train = train[~y[train]]
-    model = _model(made, rows, modality, values, seed)
+    model = _model(made, rows, modality, recipe, values, seed)
     say(f"fitting on {count(len(train), 'row')}, testing on {len(test)} others")
     with _watched(model.estimator, bool(values)):
         result = model.compare(choose(rows, train), choose(rows, test), None if y is None else y[test])
@@ -134,22 +138,29 @@ def _job(verb: str | None) -> Job | None:
     return known[verb]()
 
 
-def _model(job: Job | None, rows: Rows, modality: str | None, values: dict[str, Any], seed: int) -> Any:
+def _model(
+    job: Job | None, rows: Rows, modality: str | None, recipe: str | None, values: dict[str, Any], seed: int
+) -> Any:
     """Return what is to be fitted, and say what the rows were taken for."""
-    estimator = AutoEncoder() if job is None else job.default_estimator(rows)
+    if recipe is not None:
+        with wrong_call():
+            estimator = make(recipe)
+    else:
+        estimator = AutoEncoder() if job is None else job.default_estimator(rows)
     model: Any = estimator if job is None else job.set_params(estimator=estimator)
     estimator.modality = _modality(rows, modality)
     asked_for.apply(model, values)
     model.random_state = seed
     # Fitted here as well, because it is quick: what is wrong with the data shows before the fit.
-    for line in modality_said(clone(estimator.modality).fit(rows)):
+    seen = clone(estimator.modality)
+    for line in modality_said(seen.fit(gathered(seen, rows))):
         say(line)
     return model
 
 
 def _modality(rows: Rows, asked: str | None) -> Part:
     if asked is None:
-        return Tables() if is_table(rows) else Images()
+        return default_modality(rows)
     with wrong_call():
         return names.parse(asked, "modalities")
 

@@ -108,8 +108,14 @@ def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--modality",
                 metavar="NAME",
-                help="What rows are: tables or images, with arguments as in "
-                "\"tables(heavy_tails='keep')\". By default seen from DATA.",
+                help="What rows are: tables, images or sequences, with arguments as in "
+                "\"sequences(id='patient', time='date')\". By default seen from DATA.",
+            ),
+            click.option(
+                "--recipe",
+                metavar="NAME",
+                help='Begin at a paper\'s auto-encoder, such as vq_vae or "beta_vae(beta=4.0)"; '
+                "a wrong name lists them all. --set changes what it chose.",
             ),
             click.option(
                 "--set",
@@ -256,6 +262,36 @@ def sample(**asked: Any) -> None:
     from isthmus.cli import sampling
 
     sampling.sample(**asked)
+
+
+@main.command()
+@click.argument("model", type=MODEL)
+@click.argument("first", metavar="A", type=DATA)
+@click.argument("second", metavar="B", type=DATA)
+@click.option("--factor", metavar="NAME", help="Which factor of B; by default the one the model was fitted for.")
+@_out((), "The rows: for tables a .csv or .parquet, for images a folder or .npy.")
+@click.option("--picture", type=_Out(PICTURES), metavar="FILE", help="A, B and what came of them, side by side.")
+@_scoring
+def swap(**asked: Any) -> None:
+    """Write the rows of A, each with one named factor of the row of B (or of its only row)."""
+    from isthmus.cli import disentangling
+
+    disentangling.swap(**asked)
+
+
+@main.command()
+@_model_and_data
+@click.option(
+    "--factors", required=True, metavar="FILE", type=DATA, help="A column for each factor, a row for each row."
+)
+@click.option("-o", "--out", type=_Out(PICTURES), metavar="PICTURE", help="What each dimension tells of each factor.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@_scoring
+def disentangle(**asked: Any) -> None:
+    """Say how far the code of DATA keeps known factors apart: MIG, DCI, SAP, FactorVAE score."""
+    from isthmus.cli import disentangling
+
+    disentangling.disentangle(**asked)
 
 
 @main.command()

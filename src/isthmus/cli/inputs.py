@@ -9,13 +9,15 @@ import click
 import numpy as np
 import polars as pl
 
-from isthmus import reading
+from isthmus import names, reading
+from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import say, set_aside_said
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.job import Job
-from isthmus.modalities import Images, Tables
+from isthmus.modalities import Images, Sequences, Tables
 from isthmus.reading import ImageFolder
-from isthmus.rows import ArrayRows, FrameRows, Rows
+from isthmus.reading.series import fitting
+from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows
 from isthmus.saving import load
 
 __all__ = ["Given", "open_model", "read_for", "read_rows"]
@@ -35,7 +37,7 @@ class Given:
         The rows that can be used.
     where : str
         What tells them apart: ``line`` of a text file (the first is 1), ``row`` of an array
-        (the first is 0), ``file`` of a folder.
+        (the first is 0), ``file`` of a folder, ``series`` of a table with a record a line.
     """
 
     def __init__(self, path: Path, rows: Rows):
@@ -45,6 +47,8 @@ class Given:
             self.where = "file"
         elif isinstance(rows, FrameRows) and _suffix(path) in LINED:
             self.where = "line"
+        elif isinstance(rows, SequenceRows):
+            self.where = "series"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,6 +85,8 @@ class Given:
         """
         if asked == FOLDER and self.where == "file":
             return [Path(place).parent.name for place in self.places()]
+        if isinstance(self.rows, SequenceRows) and self.rows.columns is not None and not Path(asked).is_file():
+            return self._of_series(asked, self.rows)
         whole: Rows | None = (
             self.rows if isinstance(self.rows, FrameRows) and asked in self.rows.frame.columns else None
         )
@@ -93,6 +99,15 @@ class Given:
             columns = f" with the columns {', '.join(whole.frame.columns)}" if isinstance(whole, FrameRows) else ""
             raise click.UsageError(f"--labels {asked!r} is no file, and no column of {self.path}{columns}.")
         return self._from_file(Path(asked))
+
+    def _of_series(self, asked: str, rows: SequenceRows) -> list[Any]:
+        """Return the label of each series' first record."""
+        whole, id = reading.read(self.path), (rows.columns or [""])[0]
+        if not isinstance(whole, FrameRows) or asked not in whole.frame.columns:
+            raise click.UsageError(f"--labels {asked!r} is no file, and no column of {self.path}.")
+        first = whole.frame.unique(id, keep="first", maintain_order=True)
+        known = dict(zip(first[id].to_list(), first[asked].to_list(), strict=True))
+        return [known[name] for name in self.places()]
 
     def _from_file(self, path: Path) -> list[Any]:
         labels, rows = _read_labels(path)
@@ -113,9 +128,16 @@ class Given:
         return [known.get(place) for place in self.places()]
 
 
-def read_rows(path: Path, size: tuple[int, int] | None = None) -> Given:
-    """Read DATA to fit on, and say what could not be used."""
-    return _said(Given(path, reading.read(path, size=size)), "--size HEIGHTxWIDTH")
+def read_rows(path: Path, size: tuple[int, int] | None = None, modality: str | None = None) -> Given:
+    """Read DATA to fit on, as what ``--modality`` says it is, and say what could not be used."""
+    part: Any = None
+    if modality is not None:
+        with wrong_call():
+            part = names.parse(modality, "modalities")
+    rows = reading.read(path, size=size, are_series=isinstance(part, Sequences))
+    if isinstance(part, Sequences):
+        rows = part.gather(rows)
+    return _said(Given(path, rows), "--size HEIGHTxWIDTH")
 
 
 def read_for(estimator: AutoEncoder, path: Path, resize: bool = False) -> Given:
@@ -128,12 +150,15 @@ def read_for(estimator: AutoEncoder, path: Path, resize: bool = False) -> Given:
         schema = list(modality.shape)
         size = tuple(modality.shape[:2]) if resize else None
     try:
-        rows = reading.read(path, schema=schema, size=size)
+        rows = reading.read(path, schema=schema, size=size, are_series=isinstance(modality, Sequences))
     except ValueError as error:
         # If every image is of another size, nobody has said what to do.
         others = isinstance(modality, Images) and path.is_dir() and not resize
         hint = " For images of another size: --resize." if others else ""
         raise ValueError(f"{error}{hint}") from error
+    if isinstance(modality, Sequences):
+        rows = modality.gather(rows)
+        rows = fitting(rows, modality.shape[0]) if isinstance(rows, SequenceRows) else rows
     return _said(Given(path, rows), "--resize")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from isthmus import reading
 from isthmus.cli.inputs import Given
 from isthmus.cli.talk import count, figures, json_text, say
 from isthmus.files import atomic
+from isthmus.reading.series import from_pieces, to_table
+from isthmus.rows import SequenceRows
 
 __all__ = [
     "PICTURES",
@@ -83,6 +86,10 @@ def write_rows(out: Path, rows: Any, given: Given | None = None) -> None:
     if given is not None and given.where == "file" and not out.suffix:
         reading.write(out, rows, names=_file_names(given))
         return
+    is_written_long = out == STDOUT or out.suffix.lower() in (".npz", *TABLES[:-1])
+    if isinstance(rows, list) or (isinstance(rows, np.ndarray) and rows.ndim == 3 and is_written_long):
+        _write_series(out, rows, given)
+        return
     if isinstance(rows, np.ndarray) and (rows.ndim > 2 or out.suffix.lower() == ".npy"):
         reading.write(out, rows)
         return
@@ -90,6 +97,20 @@ def write_rows(out: Path, rows: Any, given: Given | None = None) -> None:
     if given is not None and out.suffix.lower() != ".npy":
         frame = given.with_places(frame)
     write_table(out, frame)
+
+
+def _write_series(out: Path, rows: Any, given: Given | None) -> None:
+    """Write series, called as those they came from."""
+    series = from_pieces(rows)
+    if given is not None and len(given) == len(series):
+        source = given.rows if isinstance(given.rows, SequenceRows) else None
+        if source is not None and len(source.values) == len(series.values):
+            series = replace(series, times=source.times, columns=source.columns)
+        series = replace(series, lines=np.array(given.places()))
+    if out == STDOUT:
+        _print(to_table(series).write_csv())
+    else:
+        reading.write(out, series)
 
 
 def write_array(out: Path, codes: np.ndarray, given: Given) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from isthmus.modalities import Images, Tables
+from isthmus.modalities import Images, Sequences, Tables
 from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.rows import Rows
@@ -72,6 +72,10 @@ def modality_said(modality: Part) -> list[str]:
     if isinstance(modality, Images):
         height, width, channels = modality.shape
         return [f"read as images: {height} x {width}, {count(channels, 'channel')}, {modality.dtype}"]
+    if isinstance(modality, Sequences):
+        steps, channels = modality.shape
+        gaps = ", shorter ones or gaps among them" if modality.missing else ""
+        return [f"read as sequences: {count(steps, 'step')}, {count(channels, 'channel')}{gaps}"]
     if not isinstance(modality, Tables):
         return [f"read as {modality!r}"]
     kinds: dict[str, list[str]] = {}

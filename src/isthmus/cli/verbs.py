@@ -27,11 +27,11 @@ from isthmus.cli.talk import count, say
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs import Denoiser, Mapper
 from isthmus.jobs.job import choose
-from isthmus.modalities import Tables
+from isthmus.modalities import Images, Sequences, Tables
 
 __all__ = ["denoise", "encode", "map_rows", "reconstruct"]
 
-IMAGES_SHOWN, LINES_SHOWN, KINDS_SHOWN = 16, 40, 19
+IMAGES_SHOWN, LINES_SHOWN, SERIES_SHOWN, KINDS_SHOWN = 16, 40, 12, 19
 
 
 def encode(model: Path, data: Path, out: Path, resize: bool, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def reconstruct(model: Path, data: Path, out: Path, picture: Path | None, resize
     check_stdout(out, as_json)
     check_not_input(out, data, model)
     _, estimator = open_model(model)
-    check_rows_out(out, isinstance(estimator.modality_, Tables))
+    _check_rows_out(out, estimator)
     given = read_for(estimator, data, resize)
     check_folder(out, given)
     _there_and_back(estimator, given, out, picture, as_json, "reconstructed")
@@ -63,10 +63,15 @@ def denoise(model: Path, data: Path, out: Path, picture: Path | None, resize: bo
     fitted, estimator = open_model(model)
     if not isinstance(fitted, Denoiser) and estimator.corruption is None:
         raise not_for(model, "denoise", "it never saw a corrupted row")
-    check_rows_out(out, isinstance(estimator.modality_, Tables))
+    _check_rows_out(out, estimator)
     given = read_for(estimator, data, resize)
     check_folder(out, given)
     _there_and_back(estimator, given, out, picture, as_json, "denoised")
+
+
+def _check_rows_out(out: Path, estimator: AutoEncoder) -> None:
+    series = (".npz",) if isinstance(estimator.modality_, Sequences) else ()
+    check_rows_out(out, not isinstance(estimator.modality_, Images), series)
 
 
 def map_rows(model: Path, data: Path, out: Path, labels: str | None, resize: bool, as_json: bool) -> None:
@@ -116,6 +121,10 @@ def _draw_pairs(estimator: AutoEncoder, given: Given, after: Any, picture: Path,
             raise ValueError(f"{picture}: a table of categories alone has nothing that colour could show.")
         names = [modality.names[i] for i in shown]
         figure = pictures.heat_strip(before[:, shown], decoded[:, shown], names, most=len(index))
+    elif isinstance(modality, Sequences):
+        index = np.arange(min(SERIES_SHOWN, len(given)))
+        titles = [f"{given.where} {place}" for place in given.places()[: len(index)]]
+        figure = pictures.series_pairs(list(given.rows.take(index)), list(after[: len(index)]), titles, what)
     else:
         index = np.arange(min(IMAGES_SHOWN, len(given)))
         figure = pictures.image_grid([given.rows.take(index), after[: len(index)]], ["given", what])
