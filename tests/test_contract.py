@@ -11,6 +11,7 @@ from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.checks import check_job, check_part
 from isthmus.corruptions import Mask
 from isthmus.losses import CellLikelihood, GaussianLikelihood
+from isthmus.modalities import Images
 from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.penalties import Contractive
@@ -54,6 +55,8 @@ def test_every_job_keeps_the_contract(name):
         (ConvDecoder((8, 4), upsampling="unpooling", norm="batch", residual=True), {"X": IMAGES}),
         (ConvDecoder((4,), upsampling="nearest"), {"X": IMAGES, "encoder": ConvEncoder((4,), flatten=False)}),
         (Gaussian(2, beta=4.0, free_bits=0.5), {}),
+        (Gaussian(2, warm_up=0.5), {}),
+        (Images(likelihood="bernoulli", binarize="dynamic"), {"X": IMAGES}),
         (Linear(2, activation="relu"), {}),
         (GaussianLikelihood(sigma=0.5, learned=True), {}),
         (GaussianLikelihood(link="sigmoid"), {}),
