@@ -35,8 +35,8 @@ class Normal(Part):
     Examples
     --------
     >>> prior = Normal().build(size=3)
-    >>> prior.log_prob(torch.zeros(2, 3)).tolist() == [-1.5 * math.log(2 * math.pi)] * 2
-    True
+    >>> prior.log_prob(torch.zeros(2, 3))
+    tensor([-2.7568, -2.7568])
     >>> prior.sample(4, (5,)).shape
     torch.Size([4, 5, 3])
     """
