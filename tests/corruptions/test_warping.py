@@ -8,6 +8,7 @@ from isthmus import AutoEncoder
 from isthmus.batch import Batch
 from isthmus.corruptions import Affine, Chain, CutOut, Elastic, Mask
 from isthmus.corruptions import warping as warping_module
+from isthmus.guards import seeded
 
 IMAGE = torch.rand(1, 6, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -161,3 +162,23 @@ def test_what_no_image_can_be_moved_by_is_refused(corruption, message):
 def test_only_images_are_moved(cls):
     with pytest.raises(ValueError, match="is for images"):
         cls().build(shape=[8])
+
+
+@pytest.mark.parametrize("cls", [Affine, Elastic])
+def test_a_share_of_the_images_is_moved_and_the_others_are_untouched(cls):
+    x = torch.rand(400, 8, 8, 1, generator=torch.Generator().manual_seed(0))
+    with seeded(0):
+        moved = cls(both=True, share=0.25).build(shape=[8, 8, 1]).augment(Batch(x)).x
+    changed = (moved != x).flatten(1).any(1)
+    assert 0.17 < float(changed.float().mean()) < 0.33
+    with pytest.raises(ValueError, match="share"):
+        cls(share=1.5).build(shape=[8, 8, 1])
+
+
+@pytest.mark.parametrize("cls", [Affine, Elastic])
+def test_moved_images_stay_in_their_range(cls):
+    x = (torch.rand(50, 9, 9, 1, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    with seeded(0):
+        moved = cls().build(shape=[9, 9, 1])(Batch(x)).x
+    assert float(moved.min()) >= 0
+    assert float(moved.max()) <= 1
