@@ -206,27 +206,37 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         Self
         """
-        check_settings(self)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        rows = self._fit_modality(as_rows(X))
-        self._remember_features(rows)
-        labels = self._labels(y, len(rows), None)
-        self._build(seed)
-        data = self._load(rows, labels)
-        options = choose_options(len(data), self.module_, asked_options(self, seed))
-        logger.info("fit %d rows: %s", len(data), options)
-        with threads_set(options.threads):
-            begin(self.module_, data, options)
+        data = self._prepare(X, y)
+        with threads_set(self.options_.threads):
+            begin(self.module_, data, self.options_)
             self.history_, _ = train(
                 self.module_,
                 data,
-                options,
+                self.options_,
                 callback=self.callback,
                 checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
                 checkpoint_seconds=self.checkpoint_seconds,
                 resume=self.resume,
             )
-        self.options_ = options
+        self._finish()
+        return self
+
+    def build(self, X: Any, y: Any = None) -> Self:
+        """Learn types and scales of rows and build the network, with random weights.
+
+        Parameters
+        ----------
+        X, y
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        Self
+            Fitted but for the training, whose ``history_`` is empty: what pre-training is set
+            beside, or what others train.
+        """
+        self._prepare(X, y)
+        self.history_ = []
         self._finish()
         return self
 
@@ -339,6 +349,19 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _prepare(self, X: Any, y: Any) -> Any:
+        """Build the network for rows, choose the options of their fit, and return them as stored examples."""
+        check_settings(self)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows = self._fit_modality(as_rows(X))
+        self._remember_features(rows)
+        labels = self._labels(y, len(rows), None)
+        self._build(seed)
+        data = self._load(rows, labels)
+        self.options_ = choose_options(len(data), self.module_, asked_options(self, seed))
+        logger.info("fit %d rows: %s", len(data), self.options_)
+        return data
 
     def _fit_modality(self, rows: Rows) -> Rows:
         """Fit the modality, and return the rows as it counts them."""

@@ -42,8 +42,8 @@ def answer(job: Job) -> np.ndarray:
 
 
 def test_every_job_that_is_offered_is_tried_here():
-    # Of the swapper, which needs a code of factors, in its own file.
-    every = [*ALL, jobs.FactorSwapper]
+    # Of the swapper, which needs a code of factors, and of those that learn from labels, in their own files.
+    every = [*ALL, jobs.FactorSwapper, jobs.PretrainedClassifier, jobs.PretrainedRegressor]
     assert sorted(jobs.__all__) == sorted(cls.__name__ for cls in every)
     assert len({cls.verb for cls in every}) == len(every)
 

@@ -15,12 +15,12 @@ from isthmus import names, saving
 from isthmus.checks.prototypes import check_signature
 from isthmus.checks.settings import require, settings
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job
+from isthmus.jobs.job import Job, needs_labels
 
 __all__ = ["check_job"]
 
 # What a job may be asked for with rows alone; those that it has must give the same after load.
-RESULTS = ("transform", "predict", "score_samples", "decision_function", "denoise")
+RESULTS = ("transform", "predict", "score_samples", "decision_function", "denoise", "kneighbors")
 
 
 def check_job(job: Job | type[Job], *, X: Any = None) -> None:
@@ -67,7 +67,7 @@ def check_job(job: Job | type[Job], *, X: Any = None) -> None:
         made = _small(prototype, setting.X)
         before = repr(made.get_params())
         try:
-            fitted = made.fit(setting.X)
+            fitted = made.fit(setting.X, _wanted(made, setting.X))
         except (TypeError, ValueError) as error:
             refused.append(f"{setting.name} ({type(error).__name__}: {error})")
             continue
@@ -125,13 +125,19 @@ def _check_figures(job: Job, X: Any, what: str) -> None:
         require(
             isinstance(baseline, BaseEstimator), f"{what}: the baseline {name!r} should be a scikit-learn estimator."
         )
-    figures = job.compare(X, X, _labels(job, X))
+    known = {"y_train": _wanted(job, X)} if needs_labels(job) else {}
+    figures = job.compare(X, X, _labels(job, X), **known)
     require(len(figures) >= 2, f"{what}: compare should give a row for the job and one for each baseline.")
     for row in figures:
         require(
             isinstance(row.get("method"), str) and len(row) >= 2,
             f"{what}: a row of figures should have 'method' and figures, got {row}.",
         )
+
+
+def _wanted(job: Job, X: Any) -> Any:
+    """Return labels to fit on for a job that learns from some, else nothing."""
+    return _labels(job, X) if needs_labels(job) else None
 
 
 def _labels(job: Job, X: Any) -> Any:

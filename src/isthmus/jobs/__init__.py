@@ -5,6 +5,7 @@ from isthmus.jobs.detect import AnomalyDetector
 from isthmus.jobs.map import Mapper
 from isthmus.jobs.pretrain import PretrainedClassifier, PretrainedRegressor
 from isthmus.jobs.sample import Generator
+from isthmus.jobs.search import SimilaritySearch
 from isthmus.jobs.swap import FactorSwapper
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Mapper",
     "PretrainedClassifier",
     "PretrainedRegressor",
+    "SimilaritySearch",
 ]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus import names
@@ -17,7 +17,7 @@ from isthmus.building import require_ability
 from isthmus.estimator import AutoEncoder
 from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows, as_rows
 
-__all__ = ["Job", "choose", "is_table"]
+__all__ = ["Job", "choose", "is_table", "needs_labels"]
 
 
 class Job(BaseEstimator, ABC):
@@ -167,6 +167,11 @@ def choose(rows: Rows, index: np.ndarray) -> Rows:
     if isinstance(rows, SequenceRows):
         return rows.choose(index)
     return _Chosen(rows, index)
+
+
+def needs_labels(job: Job) -> bool:
+    """Whether ``fit`` of this job learns from labels, and ``compare`` takes those of both parts."""
+    return bool(get_tags(job).target_tags.required)
 
 
 def is_table(X: Any) -> bool:

@@ -1,0 +1,193 @@
+"""An encoder with a head in place of the decoder: what the one training loop fits on labels."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isthmus.batch import Batch, Step
+from isthmus.data import Resident
+from isthmus.module import AutoEncoderModule
+
+__all__ = ["Blended", "Classes", "Numbers", "Supervised"]
+
+# A guess about a row without a label counts as its label from this probability on.
+CONFIDENT = 0.95
+
+
+class Classes:
+    """Cross-entropy of logits; a label of -1 costs nothing.
+
+    Parameters
+    ----------
+    smoothing : float, default=0.0
+        Share of the label's probability that is spread over all classes.
+    """
+
+    def __init__(self, smoothing: float = 0.0):
+        self.smoothing = smoothing
+
+    def __call__(self, output: Tensor, target: Batch) -> Tensor:
+        """Return nats, ``(b,)``."""
+        wanted = target.condition
+        return F.cross_entropy(output, wanted, ignore_index=-1, reduction="none", label_smoothing=self.smoothing)
+
+    def error(self, output: Tensor, target: Batch) -> Tensor:
+        """Return 1 for each wrong answer, ``(b,)``."""
+        return ((output.argmax(1) != target.condition) & (target.condition >= 0)).to(output)
+
+    def agree(self, output: Tensor, guess: Tensor) -> Tensor:
+        """Return nats of a corrupted row against what is guessed of the clean one, where that is clear."""
+        best = guess.softmax(1).max(1)
+        return F.cross_entropy(output, best.indices, reduction="none") * (best.values >= CONFIDENT)
+
+    def known(self, target: Batch) -> Tensor:
+        """Return where the label is known, ``(b,)``."""
+        return target.condition >= 0
+
+
+class Numbers:
+    """Gaussian nats of numbers of unit spread; one that is not finite is not known, and costs nothing."""
+
+    def __call__(self, output: Tensor, target: Batch) -> Tensor:
+        """Return nats, ``(b,)``."""
+        return 0.5 * self.error(output, target) + 0.5 * math.log(2 * math.pi) * self.known(target)
+
+    def error(self, output: Tensor, target: Batch) -> Tensor:
+        """Return the squared difference, ``(b,)``."""
+        wanted = target.condition.to(output)
+        # Filled before the difference: the gradient of a NaN is one, also where it is masked.
+        return (output[:, 0] - wanted.nan_to_num()).square() * self.known(target)
+
+    def agree(self, output: Tensor, guess: Tensor) -> Tensor:
+        """Return nats of a corrupted row against what is guessed of the clean one."""
+        return 0.5 * (output - guess).square().sum(1)
+
+    def known(self, target: Batch) -> Tensor:
+        """Return where the number is known, ``(b,)``."""
+        return target.condition.isfinite()
+
+
+class Supervised(nn.Module):
+    """The encoder and bottleneck of an auto-encoder, copied, and a linear head on the code.
+
+    Has what :func:`isthmus.training.train` asks of a module: it is the auto-encoder's line with
+    the label as the target. The label is in ``Batch.condition``.
+
+    Parameters
+    ----------
+    module : AutoEncoderModule
+        Built; left as it is.
+    outputs : int
+        Numbers that the head gives.
+    loss : Classes or Numbers
+        What they mean.
+    dropout : float
+        Share of the code dropped before the head while training.
+    corrupt : bool
+        Whether rows are corrupted while training, by the auto-encoder's corruption.
+    consistency : float
+        Weight of the nats by which the answer for a corrupted row without a label may not
+        differ from that for the clean one.
+    """
+
+    is_game = False
+
+    def __init__(
+        self,
+        module: AutoEncoderModule,
+        outputs: int,
+        loss: Classes | Numbers,
+        dropout: float = 0.0,
+        corrupt: bool = True,
+        consistency: float = 0.0,
+    ):
+        super().__init__()
+        # In one call, so that what they share stays shared.
+        self.encoder, self.bottleneck = copy.deepcopy((module.encoder, module.bottleneck))
+        self.modality = module.modality
+        self.corruption = module.corruption if corrupt else None
+        self.loss = loss
+        self.consistency = consistency
+        self.dropout = nn.Dropout(dropout)
+        with torch.no_grad():
+            like = next(module.parameters())
+            width = module.encode(_blank(module, like)).flatten(1).shape[1]
+        self.head = nn.Linear(width, outputs).to(like)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, stored: Batch, as_training: bool | None = None) -> Step:
+        """Run the line; held-out rows are never corrupted, as new rows will not be."""
+        source = target = self.modality.expand(stored)
+        if self.training and self.corruption is not None:
+            if hasattr(self.corruption, "augment"):
+                source = target = self.corruption.augment(target)
+            source = self.corruption(source)
+        features = self.encoder(source)
+        code = self.bottleneck(features)
+        return Step(source, target, features, code, self.head(self.dropout(code.z.flatten(1))))
+
+    def cost(self, step: Step) -> Tensor:
+        """Return nats ``(b,)``: of the label where there is one, else of the disagreement."""
+        nats = self.loss(step.output, step.target)
+        if not (self.training and self.consistency):
+            return nats
+        disagreement = self.loss.agree(step.output, self.answer(step.target).detach())
+        return torch.where(self.loss.known(step.target), nats, self.consistency * disagreement)
+
+    def answer(self, batch: Batch) -> Tensor:
+        """Return the head's output for expanded rows as they are, ``(b, outputs)``."""
+        return self.head(self.bottleneck(self.encoder(batch)).z.flatten(1))
+
+    def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
+        """Return the data as they are: no example need stand beside another."""
+        return data
+
+    def after_step(self, progress: float) -> None:
+        """Nothing moves between steps: codebooks and temperatures stay as they were learned."""
+
+
+class Blended:
+    """Rows with and without labels, those with one repeated so often that every batch has some of both.
+
+    Parameters
+    ----------
+    labelled, unlabelled : Resident
+        Stored examples; of the second, the condition says that no label is known.
+    """
+
+    def __init__(self, labelled: Resident, unlabelled: Resident):
+        self.labelled, self.unlabelled = labelled, unlabelled
+
+    def __len__(self) -> int:
+        return 2 * len(self.unlabelled)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the examples at these positions: first those without, then as many with a label."""
+        n = len(self.unlabelled)
+        free = index < n
+        without = self.unlabelled.take(index[free])
+        given = self.labelled.take((index[~free] - n) % len(self.labelled))
+        # Back to the order that was asked for.
+        place = torch.cat([free.nonzero().flatten(), (~free).nonzero().flatten()]).argsort()
+        pieces = [
+            None if a is None or b is None else torch.cat([a, b])[place]
+            for a, b in zip(_tensors(without), _tensors(given), strict=True)
+        ]
+        assert pieces[0] is not None
+        return Batch(*pieces)
+
+
+def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
+    return batch.x, batch.mask, batch.condition
+
+
+def _blank(module: AutoEncoderModule, like: Tensor) -> Batch:
+    blank: Any = module.modality.blank(1)
+    return blank.with_x(blank.x.to(like.dtype)).to(like.device)
