@@ -50,7 +50,8 @@ class Residual(Quantizer):
     Raises
     ------
     ValueError
-        If depth is not from 1 to 256, or the quantizer is no discrete code, or is cosine.
+        If depth is not from 1 to 256, or the quantizer is no discrete code, or has codes of length one,
+        or is to be shared and has no codebook.
 
     Notes
     -----
@@ -90,6 +91,8 @@ class Residual(Quantizer):
             )
         begin = level or 0
         first = made[0].build(width=width, positions=list(positions), level=begin)
+        if self.shared and not any(hasattr(one, "codebook") for one in first.modules()):
+            raise ValueError(f"shared=True is for one codebook at all levels, and {first!r} has no codebook.")
         for number, one in enumerate(made[1:], begin + 1):
             one.build(width=first.dimensions, positions=list(positions), level=number)
         self.levels = nn.ModuleList(made)

@@ -62,6 +62,9 @@ def fit(
     summary = _summary(fitted)
     if summary["epochs"] < fitted.options_.max_epochs:
         say(f"stopped after epoch {summary['epochs']}: the held-out cost gets no better")
+    if isinstance(model, jobs.SimilaritySearch):
+        # So that a hit can be named as its file, its line or its row.
+        model.name(given.places())
     about = {"data": data.name, "rows": len(given), "set aside": len(given.rows.set_aside), "seed": seed}
     saving.save(model, out, about=about)
     checkpoint.unlink(missing_ok=True)
@@ -146,6 +149,10 @@ def _model(
         with wrong_call():
             estimator = make(recipe)
     else:
+        if job is not None:
+            # The default may depend on the job's own settings: the dimensions of a map, for one.
+            own = {path: value for path, value in values.items() if not path.startswith("estimator")}
+            asked_for.apply(job, own)
         estimator = AutoEncoder() if job is None else job.default_estimator(rows)
     model: Any = estimator if job is None else job.set_params(estimator=estimator)
     estimator.modality = _modality(rows, modality)
@@ -216,7 +223,7 @@ def _summary(estimator: AutoEncoder) -> dict[str, Any]:
     history = estimator.history_
     measured = [row for row in history if "validation_cost" in row]
     kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
-    shown = ("cost", "error", "validation_cost", "validation_error")
+    shown = ("cost", "error", "validation_cost", "validation_error", "perplexity", "share_used")
     return {
         "epochs": history[-1]["epoch"],
         "best_epoch": kept["epoch"],

@@ -54,14 +54,21 @@ def _fit(fitted: Mapping[str, Any]) -> dict[str, Any]:
     measured = [row for row in history if isinstance(row.get("validation_cost"), float)]
     # With held-out rows the best weights are kept, without them the last.
     kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
-    figures = {name: kept[name] for name in ("cost", "error", "validation_cost", "validation_error") if name in kept}
-    units = {name: f"{name} ({'nats' if 'cost' in name else 'sum of squares'} per row)" for name in figures}
+    named = ("cost", "error", "validation_cost", "validation_error", "perplexity", "share_used")
+    figures = {name: kept[name] for name in named if name in kept}
+    units = {name: f"{name} ({_unit(name)})" for name in figures}
     return (
         said
         | {"epochs": history[-1].get("epoch"), "best epoch": kept.get("epoch")}
         | {units[name]: value for name, value in figures.items()}
         | {"seconds": sum(row.get("seconds", 0.0) for row in history)}
     )
+
+
+def _unit(name: str) -> str:
+    if name in ("perplexity", "share_used"):
+        return "of the code's symbols"
+    return "nats per row" if "cost" in name else "sum of squares per row"
 
 
 def _columns(facts: Mapping[str, Any]) -> list[str]:
