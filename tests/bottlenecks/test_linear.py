@@ -59,3 +59,12 @@ def test_positions_are_coded_one_by_one():
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match="size must be a whole number from 1"):
         Linear(size).build(width=2)
+
+
+def test_a_layer_wider_than_its_features_keeps_its_random_weights():
+    torch.manual_seed(0)
+    for width, size, stays in ((4, 5, True), (4, 4, False)):
+        part = Linear(size).build(width=width)
+        before = part.linear.weight.clone()
+        part.start(torch.randn(50, width) * torch.tensor([1.0, 0.5, 0.1, 0.01]))
+        assert torch.equal(part.linear.weight, before) == stays

@@ -74,8 +74,11 @@ def start_at_components(linear: nn.Linear, features: Tensor) -> None:
     """Let a layer read the principal components of ``features``, each with variance one.
 
     Where there are fewer components than outputs, the other outputs keep their random
-    weights, so that training can put them to use.
+    weights, so that training can put them to use. A layer wider than the features keeps all
+    of them: the last components are noise, which unit variance would make as loud as the first.
     """
+    if linear.out_features > linear.in_features:
+        return
     components, scales, mean = principal_components(
         features.reshape(-1, features.shape[-1])[:4096], linear.out_features
     )
