@@ -32,13 +32,13 @@ IMAGES_SHOWN = 12
 # Kim & Mnih's: a dimension of a posterior that varies less was given up to the prior.
 GIVEN_UP = 0.05
 SAYS = {
-    "mig": "gap between the two dimensions that tell most of a factor",
+    "mig": "how far ahead is the dimension that tells most?",
     "disentanglement": "does a dimension tell of one factor alone?",
     "completeness": "is a factor told by one dimension alone?",
-    "informativeness": "how well are factors read from the whole code?",
-    "sap": "gap between the two dimensions that predict a factor best",
+    "informativeness": "how well are factors read from the code?",
+    "sap": "how far ahead is the dimension that predicts best?",
     "modularity": "as disentanglement, by mutual information",
-    "factor_vae": "does the dimension that stays still say which factor was fixed?",
+    "factor_vae": "does what stays still say which factor did?",
 }
 
 

@@ -211,9 +211,9 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
         shown.add_column(name.replace("_", " "), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*(_cell(row.get(name)) for name in names))
-    console = Console(highlight=False)
     # A pipe has no width: a line is as long as it must be.
-    console.print(shown, width=None if console.is_terminal else 10_000, soft_wrap=not console.is_terminal)
+    wide = None if sys.stdout.isatty() else 10_000
+    Console(highlight=False, width=wide).print(shown, soft_wrap=wide is not None)
 
 
 def _cell(value: Any) -> str:
