@@ -85,10 +85,11 @@ def map_rows(model: Path, data: Path, out: Path, labels: str | None, resize: boo
     if out.suffix.lower() in PICTURES:
         from isthmus import pictures
 
-        figure = pictures.scatter_map(*_labelled(points, named), title=data.name, subtitle=labels or "")
+        draw = pictures.scatter_map if points.shape[1] == 2 else pictures.scatter_space
+        figure = draw(*_labelled(points, named), title=data.name, subtitle=labels or "")
         pictures.save(figure, out)
     else:
-        columns = {"x": points[:, 0], "y": points[:, 1]} | ({} if named is None else {"label": named})
+        columns = dict(zip("xyz", points.T, strict=False)) | ({} if named is None else {"label": named})
         write_table(out, given.with_places(pl.DataFrame(columns)))
     done(given, out, as_json, "placed on a map")
 

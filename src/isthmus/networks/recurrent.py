@@ -173,9 +173,10 @@ class RecurrentDecoder(Part):
 
     Notes
     -----
-    In evaluation an autoregressive decoder takes one call a step. On 500 heartbeats of 140
-    steps it was no better than the other at equal size and took 3 times as long, so it is not
-    the default (``benchmarks/papers/sequences.py``).
+    In evaluation an autoregressive decoder takes one call a step, and has its own mistakes to
+    go on from. On 350 heartbeats of 140 steps, 8 numbers each, its held-out error stayed at
+    PCA's, with and without hidden steps, where the other's fell to 0.80 of that: so it is not
+    the default.
 
     References
     ----------

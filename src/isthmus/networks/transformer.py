@@ -26,6 +26,10 @@ from isthmus.part import Part
 
 __all__ = ["TransformerDecoder", "TransformerEncoder"]
 
+# Of the rate that suits other networks, which attention hardly learns at: held-out error of 350
+# heartbeats in 8 numbers each, over PCA's: 0.98 at the full rate, 0.81 at a quarter of it.
+RATE = 0.25
+
 
 class TransformerEncoder(Part):
     """Attention among pieces of a series: ``(b, t, c)`` to ``(b, width)``, or to ``(b, t', width)``.
@@ -65,7 +69,8 @@ class TransformerEncoder(Part):
     Notes
     -----
     Positions beyond an example's last observed step are not attended to. Normalisation comes
-    before attention and dense layers; positions are told by sinusoids, added once.
+    before attention and dense layers; positions are told by sinusoids, added once. Weights
+    learn at a quarter of the auto-encoder's rate.
 
     References
     ----------
@@ -81,6 +86,8 @@ class TransformerEncoder(Part):
     >>> TransformerEncoder(summary="steps").build(shape=[30, 3])(series).shape
     torch.Size([2, 8, 64])
     """
+
+    learning_rate_scale = RATE
 
     def __init__(
         self,
@@ -179,6 +186,8 @@ class TransformerDecoder(Part):
     >>> TransformerDecoder().build(code=[8], shape=[30, 3])(torch.zeros(2, 8), None).shape
     torch.Size([2, 30, 3])
     """
+
+    learning_rate_scale = RATE
 
     def __init__(
         self,
