@@ -126,7 +126,8 @@ class AutoEncoderModule(nn.Module):
             return
         if not hasattr(self.bottleneck, "draw"):
             raise ValueError(f"{self.objective!r} needs a bottleneck that can draw, such as gaussian.")
-        if self._wants_gradient and self.objective.draws > 1:
+        pairs = any(hasattr(penalty, "arrange") for penalty in self.penalties)
+        if (self._wants_gradient or pairs) and self.objective.draws > 1:
             raise ValueError(
                 f"{self.objective!r} draws many codes of an example, and a penalty needs one: use draws=1."
             )
@@ -178,6 +179,13 @@ class AutoEncoderModule(nn.Module):
                 charge = penalty(step)
                 cost = cost + (charge if len(charge) == len(cost) else charge.view(len(cost), -1).mean(1))
         return cost
+
+    def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
+        """Return the data with the examples side by side that the penalties want to see together."""
+        for penalty in self.penalties:
+            if hasattr(penalty, "arrange"):
+                data = penalty.arrange(data, training, batch_size, self.modality)
+        return data
 
     def after_step(self, progress: float) -> None:
         """Tell the parts that ask for it that a step was taken; ``progress`` is the share of all steps."""

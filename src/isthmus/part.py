@@ -103,10 +103,12 @@ class Part(nn.Module):
             The arguments of ``forward``.
         """
 
-    # Two hooks are optional, and looked up by name so that a part without them costs nothing:
+    # Some hooks are optional, and looked up by name so that a part without them costs nothing:
     #   after_step(progress)  the loop calls it after each step of the optimizer, with the share
     #                         of all steps that is done: codebooks move, temperatures fall. What
     #                         it changes must be a buffer, for a resumed fit to go on from there.
+    #   arrange(data, training, batch_size, modality)  of a penalty: return the data with those rows
+    #                         side by side that it wants to see together; called before the loop.
     #   is_game = True        the cost is no measure of progress (an adversary learns as well):
     #                         training runs to its end and keeps the last weights.
 

@@ -53,7 +53,7 @@ def test_a_larger_code_falls_back_to_its_principal_components_and_says_so(caplog
     expected = PCA(2, svd_solver="full").fit(codes)
     np.testing.assert_allclose(mapper.transform(X), expected.transform(codes), atol=1e-9)
     share = 100 * expected.explained_variance_ratio_.sum()
-    assert f"the code has 3 dimensions; the map is its first two principal components, which hold {share:.0f} %" in (
+    assert f"the code has 3 dimensions; the map is its first 2 principal components, which hold {share:.0f} %" in (
         caplog.text
     )
 
@@ -65,7 +65,9 @@ def test_a_map_learned_as_such_is_not_worth_a_warning(caplog):
 
 
 def test_a_code_of_one_dimension_is_refused():
-    with pytest.raises(ValueError, match=r"at least two dimensions, got one of 1; use bottleneck='linear\(size=2\)'"):
+    with pytest.raises(
+        ValueError, match=r"a code of at least as many, got one of 1; use bottleneck='linear\(size=2\)'"
+    ):
         Mapper(AutoEncoder(bottleneck="linear(size=1)", **QUICK)).fit(X)
 
 

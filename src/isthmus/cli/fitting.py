@@ -17,16 +17,17 @@ from sklearn.model_selection import train_test_split
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
 from isthmus.cli.inputs import read_rows
+from isthmus.cli.predicting import known_labels, split_labelled
 from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import count, figures, modality_said, options_said, progress, say, table, told_options
 from isthmus.data import gathered
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job, choose
+from isthmus.jobs.job import Job, choose, needs_labels
 from isthmus.modalities.choice import default_modality
 from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.recipes.making import make
-from isthmus.rows import FrameRows, Rows
+from isthmus.rows import Rows
 
 __all__ = ["compare", "fit", "info"]
 
@@ -37,6 +38,7 @@ def fit(
     data: Path,
     out: Path,
     job: str | None,
+    labels: str | None,
     modality: str | None,
     recipe: str | None,
     settings: tuple[str, ...],
@@ -51,13 +53,14 @@ def fit(
         saving.check_place(out)
     made = _job(job)
     given = read_rows(data, size, modality)
-    model = _model(made, given.rows, modality, recipe, values, seed)
+    rows, y = known_labels(made, given, labels)
+    model = _model(made, rows, modality, recipe, values, seed)
     checkpoint = out.parent / f"{out.name}.checkpoint.safetensors"
     _say_resume(checkpoint, resume)
     inner: AutoEncoder = model if made is None else model.estimator
     inner.set_params(checkpoint=str(checkpoint), resume=resume)
     with _interruptible(checkpoint), _watched(inner, bool(values)):
-        model.fit(given.rows)
+        model.fit(rows, None if y is None else np.array(y, dtype=object))
     fitted: AutoEncoder = model if made is None else model.estimator_
     summary = _summary(fitted)
     if summary["epochs"] < fitted.options_.max_epochs:
@@ -88,20 +91,26 @@ def compare(
     made = _job(job)
     assert made is not None
     given = read_rows(data, size, modality)
-    y = None if labels is None else _as_truth(made, given.labels(labels))
-    rows = _without(given.rows, labels)
+    rows, known = known_labels(made, given, labels)
     if len(rows) < 4:
         raise ValueError(
             f"{data} has {count(len(rows), 'row')} that can be used; to fit on some and test on others takes 4."
         )
-    train, test = _split(len(rows), y, seed)
-    if y is not None and made.verb == "detect":
-        # A detector is fitted on rows that are normal: known anomalies are for testing alone.
-        train = train[~y[train]]
+    y, more = None, {}
+    if known is not None and needs_labels(made):
+        train, test = split_labelled(known, TEST_SHARE, seed)
+        y = np.array(known, dtype=object)
+        more = {"y_train": y[train]}
+    else:
+        y = None if known is None else _as_truth(made, known)
+        train, test = _split(len(rows), y, seed)
+        if y is not None and made.verb == "detect":
+            # A detector is fitted on rows that are normal: known anomalies are for testing alone.
+            train = train[~y[train]]
     model = _model(made, rows, modality, recipe, values, seed)
     say(f"fitting on {count(len(train), 'row')}, testing on {len(test)} others")
     with _watched(model.estimator, bool(values)):
-        result = model.compare(choose(rows, train), choose(rows, test), None if y is None else y[test])
+        result = model.compare(choose(rows, train), choose(rows, test), None if y is None else y[test], **more)
     if as_json:
         figures(given.tally() | {"job": job, "train": len(train), "test": len(test), "methods": result}, True)
     else:
@@ -220,7 +229,8 @@ def _say_resume(checkpoint: Path, resume: bool) -> None:
 
 def _summary(estimator: AutoEncoder) -> dict[str, Any]:
     """Return the figures of the weights that were kept."""
-    history = estimator.history_
+    # Not pre-trained, it has none.
+    history = estimator.history_ or [{"epoch": 0, "seconds": 0.0}]
     measured = [row for row in history if "validation_cost" in row]
     kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
     shown = ("cost", "error", "validation_cost", "validation_error", "perplexity", "share_used")
@@ -243,13 +253,6 @@ def _parts(estimator: AutoEncoder) -> dict[str, Part | None]:
     module = estimator.module_
     slots = ("modality", "corruption", "encoder", "bottleneck", "decoder", "loss")
     return {name: getattr(module, name) for name in slots}
-
-
-def _without(rows: Rows, column: str | None) -> Rows:
-    """Return rows without the column of labels, which would give the answer away."""
-    if column is None or not isinstance(rows, FrameRows) or column not in rows.frame.columns:
-        return rows
-    return FrameRows(rows.frame.drop(column), rows.container, list(rows.set_aside), rows.lines)
 
 
 def _as_truth(job: Job, y: list[Any]) -> np.ndarray:

@@ -18,6 +18,7 @@ CODES = (".csv", ".parquet", ".npy", ".npz", "-")
 PICTURES = (".png", ".svg")
 POINTS = (".csv", ".parquet")
 ALERTS = (".jsonl", ".csv", "-")
+HITS = (".jsonl", ".csv", ".png", ".svg", "-")
 
 DATA = click.Path(exists=True, path_type=Path)
 MODEL = click.Path(exists=True, path_type=Path)
@@ -161,7 +162,14 @@ def main(ctx: click.Context) -> None:
 @main.command()
 @click.argument("data", type=DATA)
 @click.option("-o", "--out", required=True, metavar="MODEL", type=_Out(), help="Folder to write the model to.")
-@click.option("--for", "job", metavar="JOB", help="What the code is to be good for: detect, denoise, map or sample.")
+@click.option(
+    "--for", "job", metavar="JOB", help="What the code is to be good for: detect, denoise, map, sample or search."
+)
+@click.option(
+    "--labels",
+    metavar="COLUMN|FILE",
+    help="What is known of the rows, for jobs and parts that learn from labels; an empty cell where nothing is.",
+)
 @_fitting
 @click.option("--resume", is_flag=True, help="Go on where the same call was interrupted.")
 @_json
@@ -217,7 +225,7 @@ def denoise(**asked: Any) -> None:
 @click.option("--labels", metavar="COLUMN|FILE", help="What to colour the points by.")
 @_scoring
 def map_rows(**asked: Any) -> None:
-    """Place DATA on a map of two dimensions, where alike rows lie together."""
+    """Place DATA on a map of two or three dimensions, where alike rows lie together."""
     from isthmus.cli import verbs
 
     verbs.map_rows(**asked)
@@ -240,6 +248,34 @@ def detect(**asked: Any) -> None:
     from isthmus.cli import detecting
 
     detecting.detect(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out((*POINTS, "-"), "One line for each row: the label, and of classes the probability of each.")
+@click.option("--labels", metavar="COLUMN|FILE", help="What is known of the rows, to say how well they are predicted.")
+@_scoring
+def predict(**asked: Any) -> None:
+    """Predict the labels of DATA with a MODEL fitted --for pretrain or --for regress."""
+    from isthmus.cli import predicting
+
+    predicting.predict(**asked)
+
+
+@main.command()
+@click.argument("model", type=MODEL)
+@click.argument("query", type=DATA)
+@_out(HITS, "One line for each row found, or a picture of the first.")
+@click.option(
+    "-k", "n_neighbors", type=click.IntRange(1), metavar="N", help="Rows to find for each; by default the model's, 10."
+)
+@click.option("--data", type=DATA, metavar="DATA", help="For a picture: what the model was fitted on, to draw from.")
+@_scoring
+def search(**asked: Any) -> None:
+    """Find the rows the MODEL was fitted on that are most like those of QUERY."""
+    from isthmus.cli import searching
+
+    searching.search(**asked)
 
 
 @main.command()

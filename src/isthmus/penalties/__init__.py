@@ -10,6 +10,7 @@ from isthmus.penalties.infomax import DeepInfoMax
 from isthmus.penalties.information import Information
 from isthmus.penalties.labels import LabelClassifier
 from isthmus.penalties.mmd import MMD
+from isthmus.penalties.neighbors import Neighbors
 from isthmus.penalties.sparse import L1, L2, KLSparsity
 from isthmus.penalties.total_correlation import TotalCorrelation
 
@@ -27,6 +28,7 @@ __all__ = [
     "Information",
     "KLSparsity",
     "LabelClassifier",
+    "Neighbors",
     "NextItem",
     "TotalCorrelation",
 ]

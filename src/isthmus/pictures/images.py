@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from isthmus.pictures.maps import entitle, scatter
 from isthmus.pictures.style import at_least, head, style
 
-__all__ = ["image_grid", "images_and_map", "samples_grid"]
+__all__ = ["image_grid", "images_and_map", "samples_grid", "show", "tight", "value_range"]
 
 
 def image_grid(rows: Sequence[np.ndarray], titles: Sequence[str], title: str = "", scale: float = 0.7) -> Figure:
@@ -35,7 +35,7 @@ def image_grid(rows: Sequence[np.ndarray], titles: Sequence[str], title: str = "
         across, down = len(rows[0]), len(rows)
         tall = scale * rows[0].shape[1] / rows[0].shape[2]
         figure = Figure(
-            figsize=(at_least(1.3 + across * scale, title), down * tall + (0.35 if title else 0.05)), layout=_tight()
+            figsize=(at_least(1.3 + across * scale, title), down * tall + (0.35 if title else 0.05)), layout=tight()
         )
         _fill(figure, rows, titles)
         head(figure, title)
@@ -66,16 +66,17 @@ def samples_grid(images: np.ndarray, title: str = "", across: int = 12, scale: f
     tall = scale * images.shape[1] / images.shape[2]
     with style():
         figure = Figure(
-            figsize=(at_least(across * scale, title), down * tall + (0.35 if title else 0.05)), layout=_tight()
+            figsize=(at_least(across * scale, title), down * tall + (0.35 if title else 0.05)), layout=tight()
         )
-        low, high = _range(images)
+        low, high = value_range(images)
         for axes, image in zip(figure.subplots(down, across, squeeze=False).flat, images, strict=False):
-            _show(axes, image, low, high)
+            show(axes, image, low, high)
         head(figure, title)
     return figure
 
 
-def _tight() -> ConstrainedLayoutEngine:
+def tight() -> ConstrainedLayoutEngine:
+    """Return a layout with little room between images."""
     return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
 
 
@@ -92,20 +93,22 @@ def _check_grid(rows: Sequence[np.ndarray], titles: Sequence[str]) -> None:
 
 def _fill(figure: Any, rows: Sequence[np.ndarray], titles: Sequence[str]) -> None:
     """Draw the images of each row beside its name; all in the range of the first row."""
-    low, high = _range(rows[0])
+    low, high = value_range(rows[0])
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for line, images, name in zip(grid, rows, titles, strict=True):
         for axes, image in zip(line, images, strict=True):
-            _show(axes, image, low, high)
+            show(axes, image, low, high)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
 
 
-def _range(images: np.ndarray) -> tuple[float, float]:
+def value_range(images: np.ndarray) -> tuple[float, float]:
+    """Return the values to draw as white and black: zero and the largest, or less than zero if there is."""
     finite = np.asarray(images)[np.isfinite(images)]
     return min(np.min(finite, initial=0), 0), max(np.max(finite, initial=0), 1e-12)
 
 
-def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
+def show(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
+    """Draw one image into axes without ticks or frame."""
     image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     image = np.clip((image.astype(np.float64) - low) / (high - low), 0, 1)
     axes.imshow(image, cmap="gray_r" if image.ndim == 2 else None, vmin=0, vmax=1, interpolation="nearest")
