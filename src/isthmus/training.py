@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 Callback = Callable[[dict[str, Any]], None]
 PROGRESS = ("epoch", "offset", "step", "stale", "rate", "sums", "history")
+USE = ("perplexity", "share_used")
 BLOCK_BYTES = 2**24
 EVALUATION_BATCH = 4_096
 
@@ -83,7 +84,8 @@ def train(
     history : list of dict
         For each epoch: epoch, step, learning_rate, cost and error (training; the error from
         one mini-batch in each block), validation_cost and validation_error (held-out rows,
-        averaged weights), seconds. Epoch 0 is the start, and has held-out figures only.
+        averaged weights), seconds; perplexity and share_used of a discrete code. Epoch 0 is the
+        start, and has held-out figures only.
     state : dict of str to Tensor
         The optimizer's state.
 
@@ -96,6 +98,7 @@ def train(
         On Ctrl-C, after the checkpoint was written.
     """
     training, held_out = split(len(data), options)
+    data = module.arrange(data, training, options.batch_size)
     per_epoch = math.ceil(len(training) / options.batch_size)
     total = per_epoch * options.max_epochs
     block = options.batch_size * max(1, BLOCK_BYTES // max(1, options.batch_size * data.take(training[:1]).nbytes))
@@ -191,6 +194,8 @@ class _Fit:
         if last or self.epoch % every == 0:
             row |= self.evaluate(data, held_out, every)
         row["seconds"] = seconds
+        # How much of a discrete code is in use: what collapses does so long before the error tells.
+        row |= {name: getattr(self.module.bottleneck, name) for name in USE if hasattr(self.module.bottleneck, name)}
         self.history.append(row)
         if callback is not None:
             callback({"kind": "epoch", "max_epochs": self.options.max_epochs} | row)
