@@ -24,14 +24,17 @@ def test_the_report_has_every_section_and_its_pictures(done):
     _, page, stages = done
     for heading in (
         "Digits in 8 numbers",
+        "Digits in 4 symbols",
         "Noise taken off",
         "A map",
+        "The most similar ones",
         "Digits that nobody wrote",
+        "From one digit to another",
         "Odd cells, and why",
     ):
         assert f"<h2>{heading}</h2>" in page
-    assert page.count("<img ") == 6
-    assert len(stages) == 5
+    assert page.count("<img ") == 10
+    assert len(stages) == 8
     for baseline in ("PCA", "t-SNE", "median filter", "5-NN distance", "isolation forest", "Gaussian mixture on PCA"):
         assert baseline in page
 
@@ -47,9 +50,9 @@ def test_the_report_asks_for_nothing_from_outside(done):
 
 
 @pytest.mark.slow
-def test_five_figures_each_beside_another_method(done):
+def test_the_figures_are_each_beside_another_method(done):
     found, _, _ = done
-    assert len(found.figures) == 5
+    assert len(found.figures) == 7
     for value in found.figures.values():
         assert re.fullmatch(r"[\d.,e-]+ \(.+ [\d.,e-]+\)", value)
 
