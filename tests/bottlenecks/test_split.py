@@ -9,7 +9,8 @@ from sklearn.model_selection import GridSearchCV
 from isthmus import AutoEncoder, names, saving
 from isthmus.bottlenecks import Gaussian, Linear, OneHot, Split
 from isthmus.checks import check_part
-from isthmus.networks import ConvDecoder, ConvEncoder
+from isthmus.networks import ConvDecoder, ConvEncoder, TemporalDecoder, TemporalEncoder
+from isthmus.rows import as_rows
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8)
 
@@ -70,6 +71,25 @@ def test_normalized_features_have_mean_zero_and_variance_one_over_positions():
     z = split(5 + 2 * torch.randn(3, 4, 7, 4)).z
     assert torch.allclose(z.mean((1, 2)), torch.zeros(3, 4), atol=1e-5)
     assert torch.allclose(z.var((1, 2), correction=0), torch.ones(3, 4), atol=1e-3)
+
+
+def test_padding_counts_for_neither_mean_nor_variance():
+    split = built(content=Linear(3), style=Linear(2), pooled=("style",), normalized=("content",)).eval()
+    features = torch.randn(4, 5, 6)
+    padded = torch.cat([features, torch.zeros(4, 3, 6)], 1)
+    assert torch.allclose(split(padded).z[:, :5], split(features).z, atol=1e-6)
+    assert split(torch.zeros(2, 5, 6)).z.isfinite().all()
+
+
+def test_a_pooled_factor_of_a_series_reads_its_own_steps_alone():
+    rows = [np.sin(np.arange(n) / 3) + n / 10 for n in (9, 14, 20, 12) * 6]
+    encoder, decoder = TemporalEncoder((8,), summary="steps"), TemporalDecoder((8,))
+    split = Split({"content": Linear(2), "level": Linear(2)}, pooled=("level",), normalized=("content",))
+    model = AutoEncoder(bottleneck=split, encoder=encoder, decoder=decoder, max_epochs=1, threads=1).fit(rows)
+    (_, step), *_ = model.steps(model.modality_.to_batch(as_rows(rows[:1])))
+    # Of 9 steps every second is kept: 5 positions.
+    level = model.module_.bottleneck.inner[1](step.features[:, :5].mean(1)).z
+    assert torch.allclose(step.code.factors["level"][:, 0], level, atol=1e-6)
 
 
 def test_without_positions_there_is_nothing_to_pool_or_normalise():

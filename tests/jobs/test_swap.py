@@ -16,7 +16,7 @@ from isthmus.jobs import FactorSwapper
 from isthmus.jobs.factors import factors_of, swap_factor
 from isthmus.jobs.swap import Blend
 from isthmus.modalities import Tables
-from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, TemporalDecoder, TemporalEncoder
 from isthmus.rows import as_rows
 
 X = np.random.default_rng(0).normal(size=(60, 2)) @ np.array([[1.0, 1, 0, 0], [0, 0, 1, -1]])
@@ -135,12 +135,16 @@ def series(lengths, seed):
     return [np.sin(np.arange(n) * random.uniform(0.3, 1.2)) + random.normal() for n in lengths]
 
 
-def test_series_stay_as_long_as_they_were_and_a_pooled_factor_needs_no_equal_length():
+def test_series_stay_as_long_as_they_were_whatever_the_length_of_the_other():
     rows = series([20, 12, 17, 20] * 6, 0)
     split = Split({"content": Linear(2), "level": Linear(2)}, pooled=("level",), normalized=("content",))
-    model = AutoEncoder(bottleneck=split, max_epochs=1, threads=1, random_state=0).fit(rows)
+    encoder, decoder = TemporalEncoder((8,), summary="steps"), TemporalDecoder((8,))
+    model = AutoEncoder(bottleneck=split, encoder=encoder, decoder=decoder, max_epochs=1, threads=1, random_state=0)
+    model.fit(rows)
     swapped = swap_factor(model, rows[:4], rows[4:8][::-1], "level")
     assert [len(one) for one in swapped] == [20, 12, 17, 20]
+    (one,) = swap_factor(model, rows[1:2], rows[0:1], "level")
+    assert np.allclose(one, swap_factor(model, rows[:4], rows[0:1], "level")[1], atol=1e-6)
 
 
 @pytest.mark.slow

@@ -75,8 +75,9 @@ class Split(Part):
     ``Code.indices`` those of the factors that have symbols.
 
     A code without positions (a table's, a dense network's) has nothing to pool or to
-    normalise over: both leave its features as they are. Positions all count alike; padding
-    that an encoder leaves beyond the end of an example does so too.
+    normalise over: both leave its features as they are. A position whose features are all
+    exactly zero is padding, as the encoders of series leave it beyond the end of an example,
+    and is not counted.
 
     Split can do what its factors can. ``sample`` (pooled factors once an example),
     ``posterior``, ``quantize`` and ``dequantize`` are there if every factor has them, and
@@ -230,9 +231,16 @@ class Split(Part):
         places = tuple(range(1, features.ndim - 1))
         if not places:
             return [features] * len(self.names)
-        normal = _normalized(features, places) if self.normalized else features
-        seen = [normal if name in self.normalized else features for name in self.names]
-        return [x.mean(places) if name in self.pooled else x for name, x in zip(self.names, seen, strict=True)]
+        if not self.mixes_positions:
+            return [features] * len(self.names)
+        real = (features != 0).any(-1, keepdim=True)
+        count = real.sum(places, keepdim=True).clamp_min(1).to(features)
+        mean = features.sum(places, keepdim=True) / count
+        off = (features - mean) * real
+        normal = off * (off.square().sum(places, keepdim=True) / count + EPSILON).rsqrt()
+        once = mean.flatten(1)
+        given = [once if name in self.pooled else features for name in self.names]
+        return [normal if name in self.normalized else x for name, x in zip(self.names, given, strict=True)]
 
     def _joined(self, codes: Sequence[Code], features: Tensor) -> Code:
         places = features.shape[1:-1]
@@ -251,12 +259,6 @@ def _over(piece: Tensor, positions: Sequence[int]) -> Tensor:
     if piece.ndim > 2 or not positions:
         return piece
     return piece.reshape(len(piece), *[1] * len(positions), -1).expand(len(piece), *positions, -1)
-
-
-def _normalized(features: Tensor, places: tuple[int, ...]) -> Tensor:
-    mean = features.mean(places, keepdim=True)
-    variance = features.var(places, correction=0, keepdim=True)
-    return (features - mean) * (variance + EPSILON).rsqrt()
 
 
 def _check_names(factors: Mapping[str, Any], pooled: Sequence[str], normalized: Sequence[str]) -> None:
