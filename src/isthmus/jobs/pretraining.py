@@ -134,7 +134,7 @@ class Pretrained(Job):
         """
         if y is None or y_train is None:
             raise ValueError(f"{type(self).__name__}.compare needs the labels of both: y of test, y_train of train.")
-        y, y_train = (column_or_1d(np.asarray(labels)) for labels in (y, y_train))
+        y, y_train = _plain(column_or_1d(np.asarray(y))), column_or_1d(np.asarray(y_train))
         job = self if hasattr(self, "estimator_") else clone(self).fit(train, y_train)
         alone = clone(self).set_params(strategy="none", consistency=0.0).fit(train, y_train)
         table = [
@@ -142,10 +142,11 @@ class Pretrained(Job):
             {"method": "same network, labelled rows alone", "score": float(alone.score(test, y))},
         ]
         known = np.flatnonzero(self._known(clone(self)._targets(y_train)))
+        given = _plain(y_train[known])
         matrix = Matrix(job.estimator_.modality_).fit(train)
         before, after = matrix.transform(choose(as_rows(train), known)), matrix.transform(test)
         for name, baseline in self.baselines().items():
-            baseline.fit(before, y_train[known])
+            baseline.fit(before, given)
             table.append({"method": name, "score": float(baseline.score(after, y))})
         return table
 
@@ -257,6 +258,11 @@ class Pretrained(Job):
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value for name, value in self.network_.state_dict().items() if _is_own(name)}
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Return labels as an array of one type: scikit-learn takes no numbers in an array of objects."""
+    return np.array(labels.tolist())
 
 
 def _is_own(name: str) -> bool:
