@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from isthmus import demo
+from isthmus.demo import cells, tour
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +68,13 @@ def test_the_picture_is_drawn(done):
 
 def test_a_verdict_names_the_best_whoever_it_is():
     rows = [{"method": "auto-encoder", "error": 1.0}, {"method": "PCA", "error": 2.0}]
-    assert demo._verdict(rows, "error", lowest=True) == "Here the auto-encoder is best."
-    assert demo._verdict(rows, "error") == "Here PCA is better than the auto-encoder."
+    assert tour.verdict(rows, "error", lowest=True) == "Here the auto-encoder is best."
+    assert tour.verdict(rows, "error") == "Here PCA is better than the auto-encoder."
 
 
 def test_half_of_the_normal_rows_train_and_no_row_is_lost():
     normal = np.array([True, False, True, True, False, True, True])
-    train, test, odd = demo._one_class(pl.DataFrame({"row": range(7)}), normal, seed=0)
+    train, test, odd = cells._one_class(pl.DataFrame({"row": range(7)}), normal, seed=0)
     assert len(train) == 2
     assert normal[train["row"].to_numpy()].all()
     assert sorted([*train["row"], *test["row"]]) == list(range(7))
