@@ -15,6 +15,7 @@ from isthmus.networks.steps import (
     Outlet,
     TeacherForcing,
     check_count,
+    one_later,
     positions,
     read_steps,
     series_shape,
@@ -246,7 +247,7 @@ class RecurrentDecoder(Part):
             raise ValueError("teacher forcing needs the target while training; call eval() to write without one.")
         if self.reversed:
             target = Batch(target.x.flip(1), None if target.mask is None else target.mask.flip(1))
-        return self.forcing.before(target)
+        return one_later(self.forcing.told(target))
 
     def _run_free(self, inputs: Tensor, beside: Tensor) -> Tensor:
         """Write step by step, each told what the one before wrote."""

@@ -17,6 +17,7 @@ __all__ = [
     "Outlet",
     "TeacherForcing",
     "check_count",
+    "one_later",
     "positions",
     "read_steps",
     "series_shape",
@@ -69,6 +70,11 @@ def positions(steps: int, width: int) -> Tensor:
     rates = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2) / width)
     angles = torch.arange(steps)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width].clone()
+
+
+def one_later(x: Tensor) -> Tensor:
+    """Return ``(b, t, c)`` with each position moved to the next, and zeros at the first."""
+    return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
 
 
 def spread(z: Tensor, steps: int) -> Tensor:
@@ -213,16 +219,15 @@ class TeacherForcing(nn.Module):
         first, last = self._from_to
         self.share.fill_(first + progress * (last - first))
 
-    def before(self, target: Batch, by: int = 1) -> Tensor:
-        """Return what stood ``by`` steps before each step, and whether that is known: ``(b, t, w + 1)``.
+    def told(self, target: Batch) -> Tensor:
+        """Return each step, and whether it is known: ``(b, t, w + 1)``.
 
-        Nothing is known before the first step, of what was not observed, and of what is hidden.
+        Nothing is known of what was not observed, and of what is hidden.
         """
         guess = self._loss[0].guess(target)
         known = guess.new_ones(guess.shape[:2]) if target.mask is None else _all_seen(target.mask).to(guess)
         known = known * (torch.rand_like(known) >= self.share)
-        told = torch.cat([guess * known.unsqueeze(-1), known.unsqueeze(-1)], -1)
-        return torch.cat([torch.zeros_like(told[:, :by]), told[:, :-by]], 1)
+        return torch.cat([guess * known.unsqueeze(-1), known.unsqueeze(-1)], -1)
 
     def own(self, output: Tensor) -> Tensor:
         """Return outputs ``(b, steps, w)`` as they are told to the steps after them, ``(b, steps, w + 1)``."""
