@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from isthmus import AutoEncoder, pictures, saving
 from isthmus.bottlenecks import Gaussian, Linear, Split
-from isthmus.cli import main
+from isthmus.cli import main, settings
 from isthmus.jobs import FactorSwapper
 from isthmus.jobs.factors import swap_factor
 from isthmus.metrics import disentanglement
@@ -136,3 +137,13 @@ def test_the_matrices_are_drawn_with_the_dimensions_that_say_most():
     assert "1.00" in {text.get_text() for text in right.texts}
     with pytest.raises(ValueError, match=r"of one shape \(dimensions, 2\)"):
         pictures.factor_matrices({"information": matrix, "importance": matrix[:5]}, ["shape", "x"])
+
+
+def test_set_reaches_into_factors_and_names_those_there_are():
+    text = "bottleneck=split(factors={'content': linear(8), 'style': gaussian(4)})"
+    model = AutoEncoder()
+    paths = ("bottleneck__factors__content__size=3", "bottleneck__factors__style=linear(2)")
+    settings.apply(model, settings.read((text, *paths)))
+    assert repr(model.bottleneck) == "Split(factors={'content': Linear(size=3), 'style': Linear(size=2)})"
+    with pytest.raises(click.UsageError, match=r"bottleneck__factors has: bottleneck__factors__content, .*__style"):
+        settings.apply(AutoEncoder(), settings.read((text, "bottleneck__factors__voice__size=3")))
