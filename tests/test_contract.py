@@ -12,12 +12,24 @@ from isthmus.checks import check_job, check_part
 from isthmus.corruptions import Mask
 from isthmus.losses import CellLikelihood, GaussianLikelihood
 from isthmus.modalities import Images
-from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.networks import (
+    ConvDecoder,
+    ConvEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    RecurrentDecoder,
+    RecurrentEncoder,
+    TemporalDecoder,
+    TemporalEncoder,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 from isthmus.part import Part
 from isthmus.penalties import Contractive
 
 PARTS = [pytest.param(cls, slot, id=cls.__name__) for slot, parts in names.slots().items() for cls in parts.values()]
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 7, 5, 3), dtype=np.uint8)
+SERIES = [np.random.default_rng(i).normal(size=(4 + i % 4, 2)) for i in range(16)]
 
 
 @pytest.mark.slow
@@ -58,6 +70,14 @@ def test_every_job_keeps_the_contract(name):
         (Gaussian(2, warm_up=0.5), {}),
         (Images(likelihood="bernoulli", binarize="dynamic"), {"X": IMAGES}),
         (Linear(2, activation="relu"), {}),
+        (RecurrentEncoder("lstm", 6, bidirectional=True, summary="mean"), {"X": SERIES}),
+        (RecurrentEncoder(width=6, layers=2, reversed=True, summary="flat"), {"X": SERIES}),
+        (RecurrentDecoder("lstm", 6, autoregressive=True, step_dropout=(0.0, 0.5)), {"X": SERIES}),
+        (RecurrentDecoder(width=6, reversed=True), {"X": SERIES, "encoder": TemporalEncoder((4,), summary="steps")}),
+        (TemporalEncoder((4,), summary="mean", stride=3, residual=False), {"X": SERIES}),
+        (TemporalDecoder((4,)), {"X": SERIES, "encoder": TemporalEncoder((4,), summary="steps")}),
+        (TransformerEncoder(8, 1, 2, summary="steps"), {"X": SERIES, "corruption": Mask(0.5)}),
+        (TransformerDecoder(8, 1, 2, patch=2, autoregressive=True, step_dropout=0.3), {"X": SERIES}),
         (GaussianLikelihood(sigma=0.5, learned=True), {}),
         (GaussianLikelihood(link="sigmoid"), {}),
         (CellLikelihood(sigma=0.5, learned=True), {}),

@@ -285,3 +285,30 @@ def test_pictures_are_written_whole_and_the_same_each_time(tmp_path):
 def test_other_kinds_of_file_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"written as .png or .svg, got 'a.jpg'"):
         pictures.save(Figure(), tmp_path / "a.jpg")
+
+
+SERIES = [np.sin(np.arange(steps) / 3)[:, None] + RANDOM.normal(size=2) for steps in (30, 1, 12)]
+
+
+def test_series_are_drawn_in_pairs_each_at_its_own_length():
+    figure = drawn(pictures.series_pairs(SERIES, SERIES, ["one", "a point", "short"], title="three"))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["one", "a point", "short"]
+    assert [len(axes.lines[0].get_xdata()) for axes in figure.axes] == [30, 1, 12]
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        "given",
+        "reconstructed, channel 0",
+        "reconstructed, channel 1",
+    ]
+
+
+def test_a_gap_in_a_series_is_not_drawn():
+    gap = np.array([1.0, np.nan, 3.0, np.nan])
+    figure = drawn(pictures.series_pairs([gap], [np.zeros(4)], ["gap"]))
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, True, False, True]
+    assert figure.axes[0].lines[0].get_marker() == "."
+
+
+@pytest.mark.parametrize(("after", "titles"), [([SERIES[1]], ["a"]), ([SERIES[0]], []), ([np.zeros((2, 2, 2))], ["a"])])
+def test_pairs_that_do_not_fit_are_refused(after, titles):
+    with pytest.raises(ValueError, match=r"series_pairs needs|a series is \(t,\)"):
+        pictures.series_pairs([SERIES[0]], after, titles)
