@@ -171,8 +171,8 @@ def _numbers(modality: Part, batch: Batch) -> np.ndarray:
 def _figures(modality: Part, clean: Batch, restored: np.ndarray) -> dict[str, float]:
     truth = _numbers(modality, clean)
     symbols = modality.example().get("categories")
-    if isinstance(modality, Images) or not symbols:
-        symbols = [0] * truth.shape[-1]
+    if not symbols:
+        return {"mse": float(np.square(truth - restored)[_observed(clean).reshape(truth.shape)].mean())}
     squares, wrong, start = [], [], 0
     for column, kind in enumerate(symbols):
         cells = slice(start, start + max(1, kind))
@@ -185,3 +185,11 @@ def _figures(modality: Part, clean: Batch, restored: np.ndarray) -> dict[str, fl
             squares.append(((right - given) ** 2).ravel())
     figures = {"mse": float(np.concatenate(squares).mean())} if squares else {}
     return figures | ({"wrong": float(np.concatenate(wrong).mean())} if wrong else {})
+
+
+def _observed(batch: Batch) -> np.ndarray:
+    """Return which values were observed, in the shape of ``x``; a mask over positions covers all channels."""
+    if batch.mask is None:
+        return np.ones(batch.x.shape, bool)
+    mask = batch.mask if batch.mask.ndim == batch.x.ndim else batch.mask.unsqueeze(-1)
+    return mask.expand_as(batch.x).numpy()
