@@ -165,7 +165,8 @@ class Commitment(nn.Module):
     on the likelihood, its sigma, the size of the data and the scale of the code. So it is
     measured: g is the root mean square of the gradient that reaches the code, in nats per unit,
     and e that of ``h - c``. The gradient of the pull is then ``weight`` times as long as that of
-    all that follows, whatever these are.
+    all that follows, whatever these are. On Fashion-MNIST (64 codes, 160 steps) weights of 0.1,
+    0.25 and 0.5 gave test errors of 11.96, 11.27 and 11.61.
     """
 
     exchange: Tensor
