@@ -222,6 +222,8 @@ class Images(Part):
 
 def _pixels(given: Any) -> np.ndarray:
     """Return images ``(n, h, w, c)``, checked."""
+    if isinstance(given, list) and len({np.shape(one) for one in given}) > 1:
+        raise ValueError("images are of one size, got a list of arrays of different ones. Series are for Sequences().")
     array = np.asarray(given)
     if array.ndim == 3:
         array = array[..., None]

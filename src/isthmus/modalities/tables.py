@@ -294,6 +294,8 @@ def _is_plain(array: np.ndarray) -> bool:
 def _to_frame(given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
     if isinstance(given, pl.DataFrame):
         return given
+    if isinstance(given, list):
+        raise ValueError("a table has rows of one length, got a list of series. Use modality=Sequences() for these.")
     if given.ndim != 2:
         raise ValueError(
             f"a table has rows and columns, got an array of shape {given.shape}. For images, use modality=Images()."
