@@ -62,6 +62,20 @@ class AdversarialPrior(Part):
 
     Nats are summed over positions; the critic sees one position at a time.
 
+    Measured by ``python -m benchmarks.adversaries`` (1,297 8x8 digits to learn from, 500 held out,
+    equal steps, means of 3 seeds). 1,000 times the squared MMD between codes and prior /
+    squared error; without the adversary 555 / 0.76:
+
+    ======  =============  =============  =============
+    weight  reversal       alternating    simultaneous
+    ======  =============  =============  =============
+    1       129 / 0.77     25 / 0.78      17 / 0.80
+    10      11 / 0.88      19 / 0.86      12 / 0.91
+    ======  =============  =============  =============
+
+    Reversal needs a higher weight, as its gradient fades where the critic is sure; at weight 1
+    simultaneous updates come closest to the prior, for 0.03 more error than without any.
+
     References
     ----------
     Makhzani et al., "Adversarial autoencoders", 2015, https://arxiv.org/abs/1511.05644,

@@ -66,6 +66,20 @@ class Discriminator(Part):
 
     What was not observed is shown as zero in all three.
 
+    Measured by ``python -m benchmarks.adversaries`` (1,297 8x8 digits to learn from, 500 held out,
+    equal steps, means of 3 seeds). Squared Frechet distance of decoded draws to digits /
+    squared error; without the adversary 0.53 / 0.88:
+
+    ======  =============  =============  =============
+    weight  reversal       alternating    simultaneous
+    ======  =============  =============  =============
+    1       0.40 / 0.89    0.37 / 0.90    0.33 / 0.94
+    5       0.31 / 0.97    0.32 / 1.00    0.37 / 1.02
+    ======  =============  =============  =============
+
+    At weight 1 simultaneous updates do most; at 5 reversal does, and as well as they at 1 within
+    the spread.
+
     References
     ----------
     Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", ICML 2016,

@@ -57,6 +57,20 @@ class IndependenceCritic(Part):
 
     Nats are summed over positions; the critic sees one position at a time.
 
+    Measured by ``python -m benchmarks.adversaries`` (1,297 8x8 digits to learn from, 500 held out,
+    equal steps, means of 3 seeds). Total correlation of drawn codes, nats /
+    squared error; without the adversary 3.58 / 0.88:
+
+    ======  =============  =============  =============
+    weight  reversal       alternating    simultaneous
+    ======  =============  =============  =============
+    2       3.36 / 0.88    3.09 / 0.89    2.66 / 0.92
+    10      2.69 / 0.91    2.41 / 0.99    1.82 / 1.11
+    ======  =============  =============  =============
+
+    The three lie on one line of trade, so the way is a matter of strength; simultaneous updates
+    do most at equal weight.
+
     References
     ----------
     Kim & Mnih, "Disentangling by factorising", ICML 2018, https://arxiv.org/abs/1802.05983,

@@ -62,6 +62,20 @@ class LabelClassifier(Part):
     by reversal the encoder maximises c, in the other ways it minimises m, the divergence of P
     from "any class alike", which is not to be won by a sure and wrong classifier.
 
+    Measured by ``python -m benchmarks.adversaries`` (1,297 8x8 digits to learn from, 500 held out,
+    equal steps, means of 3 seeds). Accuracy of a fresh probe of the code, % /
+    squared error; without the adversary 95.5 / 0.76:
+
+    ======  =============  =============  =============
+    weight  reversal       alternating    simultaneous
+    ======  =============  =============  =============
+    3       94.9 / 0.77    92.0 / 1.01    83.5 / 1.38
+    30      66.9 / 3.66    83.3 / 1.96    82.5 / 2.58
+    ======  =============  =============  =============
+
+    Simultaneous updates hide as much at weight 3 as alternating ones at 30, for less error. Only
+    reversal went further, at a high price and unevenly (error 1.3 to 6.0, 95 % interval).
+
     References
     ----------
     Ganin et al., "Domain-adversarial training of neural networks", JMLR 2016,
