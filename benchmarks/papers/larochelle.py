@@ -13,7 +13,7 @@ support vector machine, whose errors on the paper's files are known.
 | rot_bg_img | turned, then on a patch | 10,000 + 2,000 |
 | rect | the outline of a tall or of a wide rectangle | 1,000 + 200 |
 | rect_img | a patch within a tall or a wide rectangle, on another patch | 10,000 + 2,000 |
-| convex | a white region, convex or not | 6,500 + 1,500 |
+| convex | a white region, convex or not | 6,000 + 2,000 |
 
 Where the rules leave a choice: a digit's grey edge pixels stay as they are, and only black ones give way to a
 background; a patch is refused if its standard deviation is below 16 grey levels; a region is called convex if it holds
@@ -146,7 +146,7 @@ SETS: dict[str, tuple[Callable[[int, np.random.Generator], tuple[np.ndarray, np.
     "rot_bg_img": (_turned_on_patches, 10_000, 2_000),
     "rect": (_outlines, 1_000, 200),
     "rect_img": (_filled, 10_000, 2_000),
-    "convex": (_regions, 6_500, 1_500),
+    "convex": (_regions, 6_000, 2_000),
 }
 
 

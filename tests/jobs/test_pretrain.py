@@ -92,7 +92,7 @@ def test_fine_tuning_leaves_the_auto_encoder_as_it_was_and_changes_the_networks_
 
 
 def test_a_linear_head_is_scikit_learns_logistic_regression_on_the_code():
-    job = classifier(head="linear").fit(X, FEW)
+    job = classifier(head="linear", layer="code").fit(X, FEW)
     codes = job.estimator_.transform(X)
     scaler = StandardScaler().fit(codes[FEW >= 0])
     expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(codes[FEW >= 0]), FEW[FEW >= 0])
@@ -100,8 +100,24 @@ def test_a_linear_head_is_scikit_learns_logistic_regression_on_the_code():
     assert job.head_history_ == []
 
 
+def test_by_default_the_head_reads_the_encoders_features_standardised():
+    job = classifier(head="linear").fit(X, FEW)
+    module = job.estimator_.module_
+    with torch.no_grad():
+        features = module.encoder(module.modality.expand(module.modality.to_batch(job._rows(X)))).double().numpy()
+    scaler = StandardScaler().fit(features[FEW >= 0])
+    expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(features[FEW >= 0]), FEW[FEW >= 0])
+    assert np.allclose(job.predict_proba(X), expected.predict_proba(scaler.transform(features)), atol=1e-3)
+
+
+def test_features_with_positions_are_averaged_over_them():
+    model = prototype(encoder="conv_encoder(channels=(4,), flatten=False)", decoder="conv_decoder(channels=(4,))")
+    job = PretrainedClassifier(model, unlabelled=-1, max_epochs=1, random_state=0).fit(X, FEW)
+    assert job.network_.head.in_features == 4
+
+
 def test_a_linear_head_of_two_classes_agrees_too():
-    job = classifier(head="linear").fit(X, np.where(FEW < 0, -1, FEW % 2))
+    job = classifier(head="linear", layer="code").fit(X, np.where(FEW < 0, -1, FEW % 2))
     codes = job.estimator_.transform(X)
     scaler = StandardScaler().fit(codes[FEW >= 0])
     expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(codes[FEW >= 0]), FEW[FEW >= 0] % 2)
@@ -112,7 +128,7 @@ def test_a_linear_head_for_numbers_is_ridge_regression_on_the_code():
     table, target = load_diabetes(return_X_y=True)
     few = np.where(np.arange(len(target)) % 3 == 0, target, np.nan)
     known = np.isfinite(few)
-    job = PretrainedRegressor(prototype(), head="linear").fit(table, few)
+    job = PretrainedRegressor(prototype(), head="linear", layer="code").fit(table, few)
     codes = job.estimator_.transform(table)
     scaler = StandardScaler().fit(codes[known])
     ridge = Ridge().fit(scaler.transform(codes[known]), (few[known] - few[known].mean()) / few[known].std())
@@ -127,6 +143,19 @@ def test_not_pre_trained_is_random_weights_and_no_history():
     assert len(job.head_history_) == 3
     other = prototype().build(X)
     assert np.array_equal(job.estimator_.transform(X[:5]), other.transform(X[:5]))
+
+
+def test_an_auto_encoder_that_is_fitted_is_taken_as_it_is():
+    fitted = prototype().fit(X)
+    job = PretrainedClassifier(fitted, strategy="fitted", unlabelled=-1, max_epochs=2, random_state=0)
+    # Fifty labelled rows are enough once the code is there.
+    job.fit(X[FEW >= 0], FEW[FEW >= 0])
+    assert job.estimator_ is fitted
+    assert np.array_equal(fitted.transform(X[:5]), prototype().fit(X).transform(X[:5]))
+    with pytest.raises(NotFittedError):
+        clone(job).fit(X, FEW)
+    with pytest.raises(ValueError, match="64 features"):
+        job.fit(np.zeros((4, 5)), [0, 1, 0, 1])
 
 
 def test_with_a_thousand_labels_a_tenth_is_held_out_and_with_fewer_none():
@@ -145,9 +174,9 @@ def test_consistency_trains_on_rows_without_labels_as_well():
     assert everything.head_history_[-1]["step"] == classifier(max_epochs=1).fit(X, Y).head_history_[-1]["step"]
 
 
-@pytest.mark.parametrize("head", ["fine_tune", "linear"])
-def test_a_saved_job_predicts_the_same(tmp_path, head):
-    job = classifier(head=head).fit(X, FEW)
+@pytest.mark.parametrize(("head", "layer"), [("fine_tune", "features"), ("linear", "code"), ("fine_tune", "code")])
+def test_a_saved_job_predicts_the_same(tmp_path, head, layer):
+    job = classifier(head=head, layer=layer).fit(X, FEW)
     save(job, tmp_path / "model")
     again = load(tmp_path / "model")
     assert np.array_equal(job.predict_proba(X), again.predict_proba(X))
@@ -191,6 +220,7 @@ def test_compare_gives_the_network_without_pre_training_and_both_baselines():
     [
         ({"strategy": "greedy"}, FEW, "strategy must be one of"),
         ({"head": "svm"}, FEW, "head must be one of"),
+        ({"layer": "output"}, FEW, "layer must be one of"),
         ({"consistency": -1.0}, FEW, "consistency must be a number of at least 0"),
         ({"dropout": 1.0}, FEW, "dropout must be"),
         ({"smoothing": 1.0}, FEW, "smoothing must be"),

@@ -28,19 +28,23 @@ VARIANCE = 0.95
 class PretrainedClassifier(ClassifierMixin, Pretrained):
     r"""Predict classes that few rows are labelled with.
 
-    An auto-encoder learns its code from all rows; then a linear head on the code, and with
+    An auto-encoder learns from all rows; then a linear head on its encoder, and with
     ``head='fine_tune'`` the encoder under it, learn the labels from the rows that have one.
 
     Parameters
     ----------
     estimator : AutoEncoder, optional
         The auto-encoder to pre-train; by default :meth:`default_estimator`.
-    strategy : {'end_to_end', 'layerwise', 'none'}, default='end_to_end'
+    strategy : {'end_to_end', 'layerwise', 'fitted', 'none'}, default='end_to_end'
         How it is trained: as a whole; each layer as an auto-encoder of its own
-        (:func:`~isthmus.jobs.layerwise.fit_layers`); not at all, for comparison.
+        (:func:`~isthmus.jobs.layerwise.fit_layers`); it was fitted before, on these rows or on
+        others like them, and is taken as it is; not at all, for comparison.
     head : {'fine_tune', 'linear'}, default='fine_tune'
         Whether the encoder goes on learning from the labels, or stays as it is under a
         logistic regression.
+    layer : {'features', 'code'}, default='features'
+        What the head reads: the encoder's features (their mean over positions, where there are
+        some), or the code, which is often too narrow to tell what the decoder does not need.
     consistency : float, default=0.0
         Weight of what is asked of rows without a label while fine-tuning: to be classified
         alike before and after corruption. It needs a corruption that leaves the class as it
@@ -48,7 +52,7 @@ class PretrainedClassifier(ClassifierMixin, Pretrained):
     smoothing : float, default=0.0
         Share of a label's probability that is spread over all classes while fine-tuning.
     dropout : float, default=0.2
-        Share of the code that is dropped before the head while fine-tuning.
+        Share of what the head reads that is dropped while fine-tuning.
     corrupt : bool, default=True
         Whether rows are corrupted while fine-tuning too, by the auto-encoder's corruption.
     max_epochs : int, optional
@@ -114,6 +118,7 @@ class PretrainedClassifier(ClassifierMixin, Pretrained):
         *,
         strategy: str = "end_to_end",
         head: str = "fine_tune",
+        layer: str = "features",
         consistency: float = 0.0,
         smoothing: float = 0.0,
         dropout: float = 0.2,
@@ -126,6 +131,7 @@ class PretrainedClassifier(ClassifierMixin, Pretrained):
         self.estimator = estimator
         self.strategy = strategy
         self.head = head
+        self.layer = layer
         self.consistency = consistency
         self.smoothing = smoothing
         self.dropout = dropout
@@ -204,12 +210,12 @@ class PretrainedClassifier(ClassifierMixin, Pretrained):
 class PretrainedRegressor(RegressorMixin, Pretrained):
     """Predict a number that few rows have.
 
-    An auto-encoder learns its code from all rows; then a linear head on the code, and with
+    An auto-encoder learns from all rows; then a linear head on its encoder, and with
     ``head='fine_tune'`` the encoder under it, learn the number from the rows that have it.
 
     Parameters
     ----------
-    estimator, strategy, consistency, dropout, corrupt, max_epochs, learning_rate, random_state
+    estimator, strategy, layer, consistency, dropout, corrupt, max_epochs, learning_rate, random_state
         As for :class:`PretrainedClassifier`.
     head : {'fine_tune', 'linear'}, default='fine_tune'
         Whether the encoder goes on learning, or stays as it is under a ridge regression.
@@ -250,6 +256,7 @@ class PretrainedRegressor(RegressorMixin, Pretrained):
         *,
         strategy: str = "end_to_end",
         head: str = "fine_tune",
+        layer: str = "features",
         consistency: float = 0.0,
         dropout: float = 0.2,
         corrupt: bool = True,
@@ -260,6 +267,7 @@ class PretrainedRegressor(RegressorMixin, Pretrained):
         self.estimator = estimator
         self.strategy = strategy
         self.head = head
+        self.layer = layer
         self.consistency = consistency
         self.dropout = dropout
         self.corrupt = corrupt

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,14 +25,15 @@ from isthmus.jobs.layerwise import check_layers, fit_layers
 from isthmus.jobs.supervised import Blended, Classes, Numbers, Supervised
 from isthmus.layers import check_choice
 from isthmus.options import choose_options
-from isthmus.rows import Rows, as_rows
+from isthmus.rows import Rows, as_rows, check_width
 from isthmus.training import train
 
 __all__ = ["Pretrained"]
 
 logger = logging.getLogger(__name__)
 
-STRATEGIES = ("end_to_end", "layerwise", "none")
+STRATEGIES = ("end_to_end", "layerwise", "fitted", "none")
+LAYERS = ("features", "code")
 HEADS = ("fine_tune", "linear")
 # Below so many labelled rows a tenth of them says too little to be held out.
 ENOUGH = 1_000
@@ -46,6 +46,7 @@ class Pretrained(Job):
 
     strategy: str
     head: str
+    layer: str
     consistency: float
     dropout: float
     corrupt: bool
@@ -72,13 +73,13 @@ class Pretrained(Job):
         """Return weights and biases of the best linear head on codes of mean 0 and variance 1."""
 
     def default_estimator(self, X: Any) -> AutoEncoder:
-        """Return the auto-encoder pre-trained where none is given: a wide code that sees through corruption.
+        """Return the auto-encoder pre-trained where none is given: one that sees through corruption.
 
         Cells of a table are swapped with another row's; images lose a quarter of their pixels, series of their steps.
         """
         if is_table(X):
-            return AutoEncoder(bottleneck="linear(size=64, activation='silu')", corruption="swap_rows")
-        return AutoEncoder(bottleneck="linear(size=128, activation='silu')", corruption="mask")
+            return AutoEncoder(corruption="swap_rows")
+        return AutoEncoder(bottleneck="linear(size=64)", corruption="mask")
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the code from all rows, and the label from those that have one.
@@ -107,8 +108,10 @@ class Pretrained(Job):
         with seeded(seed, self._device):
             self.network_ = self._new_network()
         labelled = Resident(self._stored(rows, targets, self._known(targets)))
+        codes = torch.cat([step.code.z.cpu() for step in self._steps(labelled.batch)])
+        self.network_.measure(codes.to(self._device))
         if self.head == "linear":
-            self._fit_probe(labelled)
+            self._fit_probe(codes, labelled)
         else:
             self._fine_tune(labelled, rows, targets, seed)
         self.network_.eval()
@@ -177,6 +180,7 @@ class Pretrained(Job):
     def _check_params(self) -> None:
         check_choice("strategy", self.strategy, STRATEGIES)
         check_choice("head", self.head, HEADS)
+        check_choice("layer", self.layer, LAYERS)
         check_number(self, "consistency", "a number of at least 0", lambda v: v >= 0)
         check_number(self, "dropout", "a number of at least 0 and below 1", lambda v: 0 <= v < 1)
         check_number(self, "learning_rate", "a number above 0", lambda v: v > 0)
@@ -185,6 +189,13 @@ class Pretrained(Job):
 
     def _code_learned(self, rows: Rows, targets: np.ndarray) -> AutoEncoder:
         """Return the auto-encoder, trained as the strategy says."""
+        if self.strategy == "fitted":
+            given = self.estimator
+            if not isinstance(given, AutoEncoder):
+                raise TypeError(f"strategy='fitted' takes an AutoEncoder that is, got {type(given).__name__}.")
+            check_is_fitted(given, "module_")
+            check_width(rows, given.n_features_in_, type(self).__name__)
+            return given
         estimator = self._prepared(rows)
         labels = self._labels_for_parts(targets)
         if self.strategy == "end_to_end":
@@ -203,8 +214,8 @@ class Pretrained(Job):
 
     def _new_network(self) -> Supervised:
         module = self.estimator_.module_
-        made = Supervised(module, self._n_outputs(), self._loss(), self.dropout, self.corrupt, self.consistency)
-        return made.to(self._device)
+        options = (self.layer, self.dropout, self.corrupt, self.consistency)
+        return Supervised(module, self._n_outputs(), self._loss(), *options)
 
     def _known(self, targets: np.ndarray) -> np.ndarray:
         return targets >= 0 if targets.dtype == np.int64 else np.isfinite(targets)
@@ -215,17 +226,15 @@ class Pretrained(Job):
         stored = self.estimator_.modality_.to_batch(choose(rows, index), self._dtype)
         return replace(stored, condition=torch.from_numpy(targets[index]))
 
-    def _fit_probe(self, labelled: Resident) -> None:
-        """Set the head to the best linear one on the code, which stays as it is."""
+    def _fit_probe(self, codes: torch.Tensor, labelled: Resident) -> None:
+        """Set the head to the best linear one, the encoder as it is."""
         self.head_history_ = []
-        codes = torch.cat([piece.code.z.flatten(1).cpu() for piece in self._steps(labelled.batch)]).double().numpy()
-        scaler = StandardScaler().fit(codes)
-        weights, biases = self._probe(scaler.transform(codes), labelled.batch.condition.numpy())
-        weights = weights / scaler.scale_
-        head = self.network_.head
+        network = self.network_
+        standard = ((codes - network.center.cpu()) / network.spread.cpu()).double().numpy()
+        weights, biases = self._probe(standard, labelled.batch.condition.numpy())
         with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(weights))
-            head.bias.copy_(torch.from_numpy(biases - weights @ scaler.mean_))
+            network.head.weight.copy_(torch.from_numpy(weights))
+            network.head.bias.copy_(torch.from_numpy(biases))
 
     def _fine_tune(self, labelled: Resident, rows: Rows, targets: np.ndarray, seed: int) -> None:
         """Train head and encoder on the labels."""
@@ -267,4 +276,4 @@ def _plain(labels: np.ndarray) -> np.ndarray:
 
 def _is_own(name: str) -> bool:
     """Whether a tensor of the network is its own, and not the modality's or the corruption's."""
-    return name.startswith(("encoder.", "bottleneck.", "head."))
+    return not name.startswith(("modality.", "corruption."))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isthmus.batch import Batch, Step
+from isthmus.batch import Batch, Code, Step
 from isthmus.data import Resident
 from isthmus.module import AutoEncoderModule
 
@@ -34,12 +34,12 @@ class Classes:
 
     def __call__(self, output: Tensor, target: Batch) -> Tensor:
         """Return nats, ``(b,)``."""
-        wanted = target.condition
+        wanted = _labels(target)
         return F.cross_entropy(output, wanted, ignore_index=-1, reduction="none", label_smoothing=self.smoothing)
 
     def error(self, output: Tensor, target: Batch) -> Tensor:
         """Return 1 for each wrong answer, ``(b,)``."""
-        return ((output.argmax(1) != target.condition) & (target.condition >= 0)).to(output)
+        return ((output.argmax(1) != _labels(target)) & self.known(target)).to(output)
 
     def agree(self, output: Tensor, guess: Tensor) -> Tensor:
         """Return nats of a corrupted row against what is guessed of the clean one, where that is clear."""
@@ -48,7 +48,7 @@ class Classes:
 
     def known(self, target: Batch) -> Tensor:
         """Return where the label is known, ``(b,)``."""
-        return target.condition >= 0
+        return _labels(target).ge(0)
 
 
 class Numbers:
@@ -60,7 +60,7 @@ class Numbers:
 
     def error(self, output: Tensor, target: Batch) -> Tensor:
         """Return the squared difference, ``(b,)``."""
-        wanted = target.condition.to(output)
+        wanted = _labels(target).to(output)
         # Filled before the difference: the gradient of a NaN is one, also where it is masked.
         return (output[:, 0] - wanted.nan_to_num()).square() * self.known(target)
 
@@ -70,11 +70,11 @@ class Numbers:
 
     def known(self, target: Batch) -> Tensor:
         """Return where the number is known, ``(b,)``."""
-        return target.condition.isfinite()
+        return _labels(target).isfinite()
 
 
 class Supervised(nn.Module):
-    """The encoder and bottleneck of an auto-encoder, copied, and a linear head on the code.
+    """The encoder of an auto-encoder, copied, and a linear head on what it gives.
 
     Has what :func:`isthmus.training.train` asks of a module: it is the auto-encoder's line with
     the label as the target. The label is in ``Batch.condition``.
@@ -87,13 +87,22 @@ class Supervised(nn.Module):
         Numbers that the head gives.
     loss : Classes or Numbers
         What they mean.
+    layer : {'features', 'code'}
+        What the head reads: the encoder's features, their mean over positions where there are
+        some, or the code.
     dropout : float
-        Share of the code dropped before the head while training.
+        Share of that dropped before the head while training.
     corrupt : bool
         Whether rows are corrupted while training, by the auto-encoder's corruption.
     consistency : float
         Weight of the nats by which the answer for a corrupted row without a label may not
         differ from that for the clean one.
+
+    Attributes
+    ----------
+    center, spread : Tensor
+        What is subtracted from what the head reads, and what it is divided by: codes come in
+        any units (:meth:`measure`).
     """
 
     is_game = False
@@ -103,24 +112,45 @@ class Supervised(nn.Module):
         module: AutoEncoderModule,
         outputs: int,
         loss: Classes | Numbers,
+        layer: str = "features",
         dropout: float = 0.0,
         corrupt: bool = True,
         consistency: float = 0.0,
     ):
         super().__init__()
         # In one call, so that what they share stays shared.
-        self.encoder, self.bottleneck = copy.deepcopy((module.encoder, module.bottleneck))
+        self.encoder, bottleneck = copy.deepcopy((module.encoder, module.bottleneck))
+        self.bottleneck = bottleneck if layer == "code" else None
         self.modality = module.modality
         self.corruption = module.corruption if corrupt else None
         self.loss = loss
         self.consistency = consistency
         self.dropout = nn.Dropout(dropout)
+        like = next(module.parameters())
+        blank: Any = module.modality.blank(1)
         with torch.no_grad():
-            like = next(module.parameters())
-            width = module.encode(_blank(module, like)).flatten(1).shape[1]
+            seen = blank.with_x(blank.x.to(like.dtype)).to(like.device)
+            width = self.eval().read(module.modality.expand(seen)).shape[1]
+        self.register_buffer("center", like.new_zeros(width))
+        self.register_buffer("spread", like.new_ones(width))
         self.head = nn.Linear(width, outputs).to(like)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def read(self, batch: Batch) -> Tensor:
+        """Return what the head is given of expanded rows, ``(b, width)``, in its own units."""
+        features = self.encoder(batch)
+        if self.bottleneck is not None:
+            return self.bottleneck(features).z.flatten(1)
+        return features if features.ndim == 2 else features.flatten(1, -2).mean(1)
+
+    @torch.no_grad()
+    def measure(self, seen: Tensor) -> None:
+        """Take mean and spread of what the head will read from some of it, ``(n, width)``."""
+        self.center.copy_(seen.mean(0))
+        spread = seen.std(0, correction=0)
+        # What is constant stays at zero.
+        self.spread.copy_(torch.where(spread > 1e-6 * spread.max().clamp_min(1e-30), spread, 1.0))
 
     def forward(self, stored: Batch, as_training: bool | None = None) -> Step:
         """Run the line; held-out rows are never corrupted, as new rows will not be."""
@@ -129,21 +159,18 @@ class Supervised(nn.Module):
             if hasattr(self.corruption, "augment"):
                 source = target = self.corruption.augment(target)
             source = self.corruption(source)
-        features = self.encoder(source)
-        code = self.bottleneck(features)
-        return Step(source, target, features, code, self.head(self.dropout(code.z.flatten(1))))
+        code = (self.read(source) - self.center) / self.spread
+        return Step(source, target, code, Code(code, code.new_zeros(len(code))), self.head(self.dropout(code)))
 
     def cost(self, step: Step) -> Tensor:
         """Return nats ``(b,)``: of the label where there is one, else of the disagreement."""
         nats = self.loss(step.output, step.target)
         if not (self.training and self.consistency):
             return nats
-        disagreement = self.loss.agree(step.output, self.answer(step.target).detach())
+        with torch.no_grad():
+            guess = self.head((self.read(step.target) - self.center) / self.spread)
+        disagreement = self.loss.agree(step.output, guess)
         return torch.where(self.loss.known(step.target), nats, self.consistency * disagreement)
-
-    def answer(self, batch: Batch) -> Tensor:
-        """Return the head's output for expanded rows as they are, ``(b, outputs)``."""
-        return self.head(self.bottleneck(self.encoder(batch)).z.flatten(1))
 
     def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
         """Return the data as they are: no example need stand beside another."""
@@ -184,10 +211,10 @@ class Blended:
         return Batch(*pieces)
 
 
+def _labels(target: Batch) -> Tensor:
+    assert target.condition is not None  # the job stores a label, or its sign for none, with every row
+    return target.condition
+
+
 def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
     return batch.x, batch.mask, batch.condition
-
-
-def _blank(module: AutoEncoderModule, like: Tensor) -> Batch:
-    blank: Any = module.modality.blank(1)
-    return blank.with_x(blank.x.to(like.dtype)).to(like.device)
