@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isthmus.jobs
-from isthmus import AutoEncoder, Part, names
+from isthmus import AutoEncoder, Part, names, schemas
 from isthmus.bottlenecks import Gaussian, Linear
 from isthmus.corruptions import GaussianNoise
 from isthmus.modalities import Tables
@@ -142,7 +142,7 @@ def test_parts_within_parts_survive_json_and_text():
         ("gaussian(*(1, 2))", "takes at most"),
         ("gaussian(**{'size': 1})", "give each argument"),
         ("gaussian(1, size=1)", "give each argument"),
-        ("gaussian(1, 2, 3, 4, 5)", "takes at most 4 arguments: size, beta, free_bits, prior"),
+        ("gaussian(1, 2, 3, 4, 5, 6)", "takes at most 5 arguments: size, beta, free_bits, warm_up, prior"),
         ("gaussian(width=1)", "Gaussian has no parameter 'width'; it has: size, beta, free_bits"),
         ("bernoulli_likelihood(a=1)", "it has: none"),
         ("doubling()", "no part is called 'doubling'"),
@@ -286,48 +286,48 @@ def test_sequences_come_back_as_tuples():
 
 @pytest.mark.parametrize("part", [cls() for cls in PARTS] + OTHERS, ids=repr)
 def test_the_schema_admits_the_params_of_real_parts(part):
-    schema = names.schema(type(part))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(names.describe(part)["params"], schema)
+    found = schemas.schema(type(part))
+    jsonschema.Draft202012Validator.check_schema(found)
+    jsonschema.validate(names.describe(part)["params"], found)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"no_such_parameter": 1}, schema)
+        jsonschema.validate({"no_such_parameter": 1}, found)
 
 
 def test_the_schema_of_the_estimator_admits_parts_and_their_names():
-    schema = names.schema(AutoEncoder)
-    jsonschema.Draft202012Validator.check_schema(schema)
+    found = schemas.schema(AutoEncoder)
+    jsonschema.Draft202012Validator.check_schema(found)
     for model in (
         AutoEncoder(),
         AutoEncoder(Tables(), Gaussian(3), penalties=(Linear(), "l1"), max_epochs=3, random_state=0),
         AutoEncoder("tables", "linear", encoder="mlp_encoder", checkpoint="fit.safetensors", learning_rate=0.1),
     ):
-        jsonschema.validate({name: names.to_json(value) for name, value in model.get_params(False).items()}, schema)
+        jsonschema.validate({name: names.to_json(value) for name, value in model.get_params(False).items()}, found)
     for wrong in ({"max_epochs": "ten"}, {"penalties": "l1"}, {"resume": 1}, {"clip": None}):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, schema)
+            jsonschema.validate(wrong, found)
 
 
 def test_the_schema_says_type_default_and_meaning():
-    schema = names.schema(MLPDecoder)
-    assert schema["description"].startswith("Dense layers from the whole code")
-    assert schema["properties"]["tied"]["default"] is False
-    assert schema["properties"]["hidden"]["anyOf"] == [
+    found = schemas.schema(MLPDecoder)
+    assert found["description"].startswith("Dense layers from the whole code")
+    assert found["properties"]["tied"]["default"] is False
+    assert found["properties"]["hidden"]["anyOf"] == [
         {"type": "array", "items": {"type": "integer"}},
         {"type": "null"},
     ]
-    assert names.schema(Doubling)["required"] == ["inner"]
+    assert schemas.schema(Doubling)["required"] == ["inner"]
 
 
 @pytest.mark.parametrize("cls", [*PARTS, AutoEncoder])
 def test_the_schema_describes_each_parameter_and_nothing_else(cls):
-    schema = names.schema(cls)
-    assert set(schema["properties"]) == set(inspect.signature(cls).parameters)
-    for name, entry in schema["properties"].items():
+    found = schemas.schema(cls)
+    assert set(found["properties"]) == set(inspect.signature(cls).parameters)
+    for name, entry in found["properties"].items():
         assert entry.get("description"), f"{cls.__name__}.{name} has no description"
         assert "Facts" not in entry["description"] and "Raises" not in entry["description"]
 
 
 def test_a_section_that_follows_is_no_parameter():
-    texts = names._parameter_texts(inspect.getdoc(Gaussian))
-    assert set(texts) == {"size", "beta", "free_bits", "prior"}
+    texts = schemas._parameter_texts(inspect.getdoc(Gaussian))
+    assert set(texts) == {"size", "beta", "free_bits", "warm_up", "prior"}
     assert texts["beta"].startswith("Weight of the KL divergence")

@@ -32,7 +32,7 @@ from isthmus.data import blocks, gathered, joined, label_codes, load
 from isthmus.guards import seeded, threads_set
 from isthmus.inference import costs, decode, encode, log_likelihood, steps
 from isthmus.modalities.choice import default_modality
-from isthmus.options import choose_options
+from isthmus.options import Options, choose_options
 from isthmus.part import Part
 from isthmus.rows import FrameRows, Rows, as_rows, check_width, float_of, width_of
 from isthmus.training import Callback, train
@@ -359,7 +359,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         labels = self._labels(y, len(rows), None)
         self._build(seed)
         data = self._load(rows, labels)
-        self.options_ = choose_options(len(data), self.module_, asked_options(self, seed))
+        self.options_: Options = choose_options(len(data), self.module_, asked_options(self, seed))
         logger.info("fit %d rows: %s", len(data), self.options_)
         return data
 

@@ -1,4 +1,4 @@
-"""Parts by name: ``"gaussian(size=8)"`` to a part and back, and a schema of its parameters.
+"""Parts by name: ``"gaussian(size=8)"`` to a part and back.
 
 The ``__all__`` of each slot's folder is the registry. A name is looked up there, in the
 parts the caller passes, and nowhere else; nothing that a name says is ever executed.
@@ -7,16 +7,13 @@ parts the caller passes, and nowhere else; nothing that a name says is ever exec
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import inspect
-import itertools
 import math
-import types
-import typing
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from isthmus.part import Part
 
@@ -30,7 +27,6 @@ __all__ = [
     "from_json",
     "parse",
     "restore",
-    "schema",
     "slots",
     "to_json",
 ]
@@ -78,9 +74,15 @@ def find(name: str, slot: str | None = None, parts: Iterable[type[Part]] = ()) -
     found = _look_up(name, own) or _look_up(name, table)
     if found is not None:
         return found
-    place = f"{slot} " if slot else "parts "
+    if slot:
+        there = f"The {slot} here: {', '.join(sorted(table))}."
+    else:
+        # All of them would fill a page.
+        alike = difflib.get_close_matches(_short(name).lower(), [one.lower() for one in table], 3, 0.4)
+        nearest = [one for one in table if one.lower() in alike]
+        there = f"Alike are: {', '.join(nearest) or 'none'}. isthmus.names.slots() has all."
     raise ValueError(
-        f"no part is called {_short(name)!r}. The {place}here: {', '.join(sorted(table))}. "
+        f"no part is called {_short(name)!r}. {there} "
         "For a part of your own, pass the instance, and load with load(path, parts=[YourPart])."
     )
 
@@ -209,42 +211,6 @@ def construct(cls: type, params: Mapping[str, Any]) -> Any:
     return cls(**params)
 
 
-def schema(cls: type) -> dict[str, Any]:
-    """Return a JSON schema of the parameters of a part, a job or an estimator.
-
-    Types come from the signature's annotations, descriptions from the numpydoc
-    "Parameters" section, defaults from the signature.
-
-    Examples
-    --------
-    >>> from isthmus.bottlenecks import Gaussian
-    >>> schema(Gaussian)["properties"]["beta"]["type"]
-    'number'
-    """
-    doc = inspect.getdoc(cls) or ""
-    texts = _parameter_texts(doc)
-    types_of = _parameter_types(cls)
-    properties = {}
-    required = []
-    for name, parameter in inspect.signature(cls).parameters.items():
-        entry = dict(types_of[name])
-        if parameter.default is inspect.Parameter.empty:
-            required.append(name)
-        else:
-            entry["default"] = _to_json(parameter.default, name)
-        if name in texts:
-            entry["description"] = texts[name]
-        properties[name] = entry
-    return {
-        "title": cls.__name__,
-        "description": doc.partition("\n")[0],
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
-
-
 def _public(slot: str) -> dict[str, Any]:
     if slot not in (*SLOTS, JOBS):
         raise ValueError(f"no slot is called {_short(slot)!r}; the slots are {', '.join(SLOTS)}.")
@@ -348,52 +314,3 @@ def _to_json(value: Any, where: str) -> Any:
         f"{where} is a {type(value).__name__}, which cannot be saved. "
         "Use numbers, strings, booleans, None, tuples, dicts and parts."
     )
-
-
-_SIMPLE = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string", type(None): "null"}
-
-
-def _parameter_types(cls: type) -> dict[str, dict[str, Any]]:
-    """Return the JSON type of each parameter; nothing where the annotation says nothing."""
-    try:
-        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
-    except NameError:  # a stranger's annotation that only a type checker can resolve
-        hints = {}
-    return {name: _type_schema(hints.get(name, Any)) for name in inspect.signature(cls).parameters}
-
-
-def _type_schema(hint: Any) -> dict[str, Any]:
-    if hint in _SIMPLE:
-        return {"type": _SIMPLE[hint]}
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [_type_schema(argument) for argument in arguments]}
-    kind = origin if inspect.isclass(origin) else hint
-    if inspect.isclass(kind) and issubclass(kind, Mapping):
-        return {"type": "object"}
-    if inspect.isclass(kind) and issubclass(kind, Sequence):
-        inner = {repr(argument): argument for argument in arguments if argument is not Ellipsis}
-        return {"type": "array"} | ({"items": _type_schema(*inner.values())} if len(inner) == 1 else {})
-    if inspect.isclass(kind) and issubclass(kind, Part):
-        return {"type": ["object", "string"]}
-    return {}
-
-
-def _parameter_texts(doc: str) -> dict[str, str]:
-    """Return the description of each parameter in a numpydoc "Parameters" section."""
-    lines = doc.splitlines()
-    if "Parameters" not in lines:
-        return {}
-    texts: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line, after in itertools.pairwise([*lines[lines.index("Parameters") + 2 :], ""]):
-        if after and set(after) == {"-"}:
-            break  # this line is the heading of the next section
-        if line and not line.startswith(" "):
-            current = []
-            texts |= dict.fromkeys((name.strip() for name in line.partition(":")[0].split(",")), current)
-        elif line.strip():
-            current.append(line.strip())
-    return {name: " ".join(text) for name, text in texts.items() if text}

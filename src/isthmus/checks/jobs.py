@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator, clone
 
-from isthmus import names, saving
+from isthmus import saving
 from isthmus.checks.prototypes import check_signature
 from isthmus.checks.settings import require, settings
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.job import Job, needs_labels
+from isthmus.schemas import schema
 
 __all__ = ["check_job"]
 
@@ -98,7 +99,7 @@ def _check_state(job: Job, what: str) -> None:
         except (TypeError, ValueError) as error:
             raise AssertionError(f"{what}: state {name!r} is neither an array nor JSON: {error}.") from error
         require(back == value, f"{what}: state {name!r} comes back from JSON as {back!r}, it was {value!r}.")
-    require(json.dumps(names.schema(type(job))) != "", f"{what}: no schema.")
+    require(json.dumps(schema(type(job))) != "", f"{what}: no schema.")
 
 
 def _check_saving(job: Job, X: Any, what: str) -> None:

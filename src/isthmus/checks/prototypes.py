@@ -12,6 +12,7 @@ from sklearn.base import clone
 from isthmus import names
 from isthmus.checks.settings import require
 from isthmus.part import Part
+from isthmus.schemas import schema
 
 __all__ = ["check_prototype", "check_refusals", "check_signature"]
 
@@ -46,7 +47,7 @@ def check_signature(cls: type) -> None:
             f"{name}.__init__ must store {param} untouched as self.{param}; convert it in setup.",
         )
     require(bool(inspect.getdoc(cls)), f"{name} needs a docstring.")
-    described = names.schema(cls)
+    described = schema(cls)
     require(_json(described) == described, f"the schema of {name} does not survive JSON.")
     for param, entry in described["properties"].items():
         require(
