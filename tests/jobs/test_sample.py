@@ -7,13 +7,11 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
 from isthmus import AutoEncoder, saving
 from isthmus.jobs import Generator
 from isthmus.jobs import sample as sample_module
-from isthmus.jobs.sample import covered, frechet_distance
 
 QUICK = dict(threads=1, random_state=0)
 RANDOM = np.random.default_rng(0)
@@ -126,35 +124,6 @@ def test_images_are_compared():
     model = AutoEncoder(bottleneck="gaussian(size=4)", max_epochs=1, **QUICK)
     table = Generator(model, random_state=0).compare(DIGITS[:80], DIGITS[80:120])
     assert all(np.isfinite([row["frechet"], row["precision"], row["recall"]]).all() for row in table)
-
-
-def test_the_frechet_distance_is_the_one_with_a_matrix_square_root():
-    a = RANDOM.normal(size=(60, 4)) @ RANDOM.normal(size=(4, 4))
-    b = RANDOM.normal(size=(50, 4)) @ RANDOM.normal(size=(4, 4)) + 1
-    first, second = np.cov(a.T), np.cov(b.T)
-    root = sqrtm(first @ second).real
-    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first + second - 2 * root)
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
-    assert frechet_distance(a, a + [3, 0, 0, 4]) == pytest.approx(25)
-
-
-def test_the_frechet_distance_of_one_column_is_of_means_and_deviations():
-    a, b = RANDOM.normal(size=(40, 1)), 2 + 3 * RANDOM.normal(size=(40, 1))
-    expected = (a.mean() - b.mean()) ** 2 + (a.std(ddof=1) - b.std(ddof=1)) ** 2
-    assert frechet_distance(a, b) == pytest.approx(expected)
-
-
-def test_covered_is_the_share_within_the_reach_of_any_other():
-    rows, among = RANDOM.normal(size=(600, 3)) * 1.5, RANDOM.normal(size=(80, 3))
-    own = np.sort(np.sqrt(((among[:, None] - among[None]) ** 2).sum(2)), 1)[:, 3]
-    distances = np.sqrt(((rows[:, None] - among[None]) ** 2).sum(2))
-    assert covered(rows, among) == pytest.approx((distances <= own).any(1).mean())
-    assert 0.1 < covered(rows, among) < 0.99
-
-
-def test_a_single_row_covers_itself_alone():
-    assert covered(np.array([[1.0, 2.0], [1.0, 2.5]]), np.array([[1.0, 2.0]])) == 0.5
 
 
 def test_by_default_the_auto_encoder_is_variational():

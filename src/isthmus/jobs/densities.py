@@ -90,6 +90,12 @@ class _Density(nn.Module):
         super().__init__()
         self.density = density
         self.loss = _NoError()
+        # The loop asks a bottleneck how much of a discrete code is in use; codes are data here.
+        self.bottleneck = None
+
+    def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
+        """Return the rows as they are: a code has no row that it belongs beside."""
+        return data
 
     def forward(self, stored: Batch, as_training: bool | None = None) -> Step:
         return Step(stored, stored, stored.x, Code(stored.x, stored.x.new_zeros(len(stored))), stored.x)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -22,18 +21,18 @@ from isthmus.jobs.baselines import GaussianMixtureOnPCA, Matrix
 from isthmus.jobs.densities import density_from, density_state, fit_density
 from isthmus.jobs.job import Job, choose, is_table
 from isthmus.layers import check_choice
+from isthmus.metrics import covered, frechet_distance
 from isthmus.modalities import Images
 from isthmus.part import Part
 from isthmus.rows import Rows, as_rows
 
-__all__ = ["Generator", "covered", "frechet_distance"]
+__all__ = ["Generator"]
 
 VALUES = ("auto", "mean", "draw")
 PATHS = ("line", "arc")
 PIECE = 1_024
 MOST_COMPARED = 2_000
 VARIANCE = 0.9
-NEIGHBORS = 3
 
 
 class Generator(Job):
@@ -280,10 +279,11 @@ class Generator(Job):
         Returns
         -------
         list of dict
-            ``method``; ``frechet`` (:func:`frechet_distance` on the principal components
-            that hold 90 % of the variance of ``train``; less is better); ``precision`` (share
-            of samples that lie among the test rows, :func:`covered`) and ``recall`` (share of
-            test rows that lie among the samples).
+            ``method``; ``frechet`` (:func:`isthmus.metrics.frechet_distance` on the principal
+            components that hold 90 % of the variance of ``train``; less is better);
+            ``precision`` (share of samples that lie among the test rows,
+            :func:`isthmus.metrics.covered`) and ``recall`` (share of test rows that lie among
+            the samples).
 
         References
         ----------
@@ -324,31 +324,6 @@ def _arc(begin: Tensor, end: Tensor, share: Tensor) -> Tensor:
     sine = torch.where(bends, angle.sin(), 1.0)
     turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / sine
     return torch.where(bends, turned * torch.lerp(*lengths, share), torch.lerp(begin, end, share))
-
-
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    r"""Return the distance between two sets of rows, each taken for a Gaussian.
-
-    .. math:: |m_a - m_b|^2 + \mathrm{tr}(C_a + C_b - 2 (C_a C_b)^{1/2})
-    """
-    means = float(np.square(a.mean(0) - b.mean(0)).sum())
-    first, second = (np.atleast_2d(np.cov(rows, rowvar=False)) for rows in (a, b))
-    # The eigenvalues of the product of two covariances are real and not negative, but for rounding.
-    root = np.sqrt(np.clip(np.linalg.eigvals(first @ second).real, 0, None)).sum()
-    return means + float(np.trace(first) + np.trace(second) - 2 * root)
-
-
-def covered(rows: np.ndarray, among: np.ndarray, n_neighbors: int = NEIGHBORS) -> float:
-    """Return the share of rows that lie nearer to one of the others than its own neighbours reach."""
-    k = max(1, min(n_neighbors, len(among) - 1))
-    reach = NearestNeighbors(n_neighbors=k).fit(among).kneighbors()[0][:, -1] if len(among) > 1 else np.zeros(1)
-    inside = 0
-    for begin in range(0, len(rows), 500):
-        piece = rows[begin : begin + 500]
-        # Distances without a (rows, among, columns) array.
-        squares = np.square(piece).sum(1)[:, None] + np.square(among).sum(1)[None] - 2 * piece @ among.T
-        inside += int((squares <= np.square(reach)[None] + 1e-12).any(1).sum())
-    return inside / len(rows)
 
 
 def _some(X: Any, n: int, random: np.random.Generator) -> Any:

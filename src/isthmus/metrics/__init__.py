@@ -1,6 +1,7 @@
-"""Metrics of codes: how far a code keeps what varies in the data apart."""
+"""Metrics of codes, how far they keep what varies in the data apart; and of rows that were drawn."""
 
 from isthmus.metrics.disentanglement import Disentanglement, disentanglement
+from isthmus.metrics.generation import covered, frechet_distance
 from isthmus.metrics.information import mig, modularity, mutual_information
 from isthmus.metrics.prediction import DCI, dci, sap
 from isthmus.metrics.votes import factor_vae_score
@@ -8,9 +9,11 @@ from isthmus.metrics.votes import factor_vae_score
 __all__ = [
     "DCI",
     "Disentanglement",
+    "covered",
     "dci",
     "disentanglement",
     "factor_vae_score",
+    "frechet_distance",
     "mig",
     "modularity",
     "mutual_information",
