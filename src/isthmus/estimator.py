@@ -132,6 +132,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     (150, 4)
     """
 
+    options_: Options
+
     def __init__(
         self,
         modality: Part | str | None = None,
@@ -359,7 +361,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         labels = self._labels(y, len(rows), None)
         self._build(seed)
         data = self._load(rows, labels)
-        self.options_: Options = choose_options(len(data), self.module_, asked_options(self, seed))
+        self.options_ = choose_options(len(data), self.module_, asked_options(self, seed))
         logger.info("fit %d rows: %s", len(data), self.options_)
         return data
 
@@ -389,6 +391,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _labels(self, y: Any, n: int, classes: np.ndarray | None) -> Tensor | None:
         """Return the labels as positions in ``classes_``, if a part asks for them."""
         if not wants_labels(vars(self)):
+            vars(self).pop("classes_", None)  # of an earlier fit
             return None
         self.classes_, labels = label_codes(y, n, classes)
         return labels
