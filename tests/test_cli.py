@@ -126,7 +126,7 @@ def test_a_wrong_call_needs_no_torch_either():
 
 def test_help_names_every_verb_in_order_of_use():
     out = Ran("--help").ok().out
-    verbs = ["fit", "encode", "reconstruct", "denoise", "map", "detect", "sample", "compare", "info", "demo"]
+    verbs = ["fit", "encode", "reconstruct", "denoise", "map", "detect", "search", "sample", "compare", "info", "demo"]
     places = [out.index(f"\n  {verb} ") for verb in verbs]
     assert places == sorted(places)
     assert Ran().ok().out == out

@@ -85,6 +85,8 @@ def map_rows(model: Path, data: Path, out: Path, labels: str | None, resize: boo
     if out.suffix.lower() in PICTURES:
         from isthmus import pictures
 
+        if points.shape[1] == 1:
+            points = np.column_stack([points, np.zeros(len(points))])
         draw = pictures.scatter_map if points.shape[1] == 2 else pictures.scatter_space
         figure = draw(*_labelled(points, named), title=data.name, subtitle=labels or "")
         pictures.save(figure, out)

@@ -67,6 +67,10 @@ class CodeIndex:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # faiss's own part belongs to this process; it is made anew when it is asked for.
+        return vars(self) | {"_faiss": None}
+
     def fit(self, codes: Tensor) -> Self:
         """Put in the first codes ``(n, d)``; they decide the thresholds."""
         if self.metric == "hamming":

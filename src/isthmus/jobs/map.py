@@ -43,7 +43,7 @@ class Mapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Job):
         The auto-encoder; by default :meth:`default_estimator`. If its code has more dimensions
         than the map, the map is the code's first principal components.
     n_components : int, default=2
-        Dimensions of the map.
+        Dimensions of the map, at most 3.
     method : {'neighbors', 'code'}, default='neighbors'
         'neighbors': the encoder also learns to keep neighbours together, as parametric t-SNE
         and UMAP do; the penalty :class:`~isthmus.penalties.Neighbors` is added, unless the
@@ -256,7 +256,7 @@ class Mapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Job):
     def _check_params(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}.")
-        check_number(self, "n_components", "2 or 3", lambda value: value in (2, 3))
+        check_number(self, "n_components", "1, 2 or 3", lambda value: value in (1, 2, 3))
 
 
 def knn_accuracy(places: np.ndarray, y: Any, n_neighbors: int = NEIGHBORS) -> float:
