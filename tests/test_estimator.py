@@ -270,3 +270,28 @@ def test_a_fit_on_a_gpu_scores_the_same_on_the_processor():
     model.module_.to("cpu")
     model.device = "cpu"
     np.testing.assert_allclose(model.score_samples(X), scores, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("parts", "grid"),
+    [
+        ({"bottleneck": "vector_quantizer(symbols=8)"}, {"bottleneck__symbols": [4, 8]}),
+        ({"bottleneck": "grouped(quantizer=finite_scalar)"}, {"bottleneck__groups": [2, 3]}),
+        ({"bottleneck": "one_hot"}, {"bottleneck__size": [3, 5]}),
+        ({"bottleneck": "gaussian(size=2, prior=mixture)"}, {"bottleneck__prior__components": [1, 3]}),
+        (
+            {"bottleneck": "split(factors={'a': linear(size=1), 'b': binary(size=3)})"},
+            {"bottleneck__factors__a__size": [1, 2]},
+        ),
+        ({"bottleneck": "gaussian(size=2)", "objective": "importance_weighted"}, {"objective__draws": [1, 3]}),
+        ({"corruption": "mask"}, {"corruption__share": [0.1, 0.5]}),
+        ({"encoder": "mlp_encoder(shortcut=False, mirrored=True)"}, {"encoder__hidden": [(8,), (8, 8)]}),
+        ({}, {"penalties": [(), ("mmd",), ("adversarial_prior(hidden=(8,))",)]}),
+    ],
+)
+def test_every_slot_can_be_searched(parts, grid):
+    X = np.random.default_rng(0).normal(size=(40, 5))
+    model = AutoEncoder(**parts, max_epochs=1, threads=1, random_state=0)
+    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
