@@ -73,6 +73,9 @@ class VectorQuantizer(Quantizer):
     encoder and the codebook of the moment: on Fashion-MNIST their error was 4 % above that of the
     encoder of the moment after 22 steps and 1 % after 110, as averages are behind at first.
 
+    ``sample`` draws from the prior. Without one it draws each symbol by itself, as often as it was
+    used: what that makes of a map is texture, no image.
+
     A network without positions has one vector an example, so ``log2(symbols)`` bits in all: for
     tables and dense networks, :class:`Grouped` or :class:`Residual` give it several symbols.
 
