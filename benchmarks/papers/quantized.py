@@ -18,7 +18,6 @@ some 40 minutes on one core.
 from __future__ import annotations
 
 import math
-import statistics
 import sys
 import time
 from typing import Any
@@ -123,7 +122,8 @@ def run(quick: bool) -> Result:
             measured[name].append(found)
             _say(f"seed {seed}, {name}: {found}")
     errors = {name: [found["error"] for found in runs] for name, runs in measured.items()}
-    ours = min(OURS, key=lambda name: statistics.fmean(errors[name]))
+    # Named before the fits: the best of several on the test images would be a choice made there.
+    ours = next(iter(OURS))
     ratio = [mine / other for mine, other in zip(errors[ours], errors["theirs"], strict=True)]
     claims = [
         Claim(f"error, ours ({ours}) over theirs ({best})", must=1.0, aim=0.9, **t_interval(ratio)),
