@@ -1,7 +1,7 @@
 """Series: reconstruction against PCA at one code size, and what contrastive prediction (CPC) makes of codes.
 
 Two data sets. The 500 heartbeats of ECG5000's training file (140 steps; 350 to fit, 150 to test,
-anew for each seed), as they are in the file. Windows of 64 steps of the 21 real series of the
+anew for each seed), as they are in the file. Windows of 64 steps of the 23 real series of the
 Numenta Anomaly Benchmark: the first 70 % of each series to fit (every 8 steps), the rest to
 test (windows that do not overlap), each series in standard deviations of its first part.
 
@@ -13,9 +13,10 @@ test (windows that do not overlap), each series in standard deviations of its fi
   the same regression on the raw series, and on the mean codes of the same model without the
   penalty. Labels: the class of a heartbeat; which of the series a window is from, each window in
   its own standard deviations, so that its level does not say it. The regression's strength is
-  chosen by cross-validation on the rows that the encoder was fitted on.
+  chosen by cross-validation on the rows that the encoder was fitted on. Heartbeats are cut
+  alike, so that a raw step means the same in each and little is left to gain; windows are not.
 
-Needs ISTHMUS_DATA with `ucr_ecg` and `nab`. Takes some 15 minutes on one core in full.
+Needs ISTHMUS_DATA with `ucr_ecg` and `nab`. Takes some 40 minutes on one free core in full.
 """
 
 from __future__ import annotations
