@@ -16,6 +16,10 @@ test (windows that do not overlap), each series in standard deviations of its fi
   chosen by cross-validation on the rows that the encoder was fitted on. Heartbeats are cut
   alike, so that a raw step means the same in each and little is left to gain; windows are not.
 
+Seed 0 is not among those that count: on its test rows the default network, the rate of the
+transformer and that spikes are kept were chosen. The other seeds share rows with it (of NAB the
+test windows are the same for all), so their numbers are still somewhat kind to us.
+
 Needs ISTHMUS_DATA with `ucr_ecg` and `nab`. Takes some 40 minutes on one free core in full.
 """
 
@@ -56,7 +60,7 @@ CONTRAST = "contrastive_prediction(weight=1.0, ahead=3)"
 
 def run(quick: bool) -> Result:
     """Compare on both data sets."""
-    seeds = range(1) if quick else range(3)
+    seeds = range(1) if quick else range(1, 4)
     epochs = 2 if quick else None
     claims: list[Claim] = []
     figures: dict[str, Any] = {"networks": NETWORKS, "probed": PROBED, "contrast": CONTRAST}
