@@ -34,7 +34,7 @@ class SimilaritySearch(Job):
         The auto-encoder; by default :meth:`default_estimator`.
     n_neighbors : int, default=10
         How many rows :meth:`kneighbors` returns where it is not told.
-    metric : {'euclidean', 'cosine', 'hamming'}, default='euclidean'
+    metric : {'cosine', 'euclidean', 'hamming'}, default='cosine'
         Between codes. Hamming: each number becomes a bit, whether it is above its median, and
         codes are kept as packed bits, a sixteenth of their size; meant for binary bottlenecks.
     index : {'exact', 'flat', 'hnsw', 'ivf'}, default='exact'
@@ -80,7 +80,7 @@ class SimilaritySearch(Job):
         estimator: AutoEncoder | None = None,
         *,
         n_neighbors: int = 10,
-        metric: str = "euclidean",
+        metric: str = "cosine",
         index: str = "exact",
         random_state: Any = None,
     ):
@@ -91,8 +91,35 @@ class SimilaritySearch(Job):
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
-        """Return the auto-encoder fitted where none is given."""
-        return AutoEncoder(bottleneck="linear(size=32)")
+        """Return the auto-encoder fitted where none is given.
+
+        A code of 32 numbers that also keeps neighbours together. Measured on labels that no
+        method was told, each test row the query for the others: precision at 10, and mean
+        average precision.
+
+        ====================================  ============  =============
+        .                                     digits        Fashion-MNIST
+        ====================================  ============  =============
+        pixels, euclidean                     0.908, 0.664  0.684, 0.446
+        pixels, cosine                        0.910, 0.656  0.697, 0.479
+        32 principal components, cosine       0.905, 0.680  0.705, 0.477
+        the same, whitened                    0.805, 0.424  0.688, 0.323
+        code of 8, cosine                     0.859, 0.653  0.684, 0.489
+        code of 16, cosine                    0.875, 0.603  0.715, 0.464
+        code of 32, cosine                    0.842, 0.508  0.726, 0.422
+        code of 32, cosine, whitened          0.799, 0.420  0.686, 0.315
+        code of 16, L2 of weight 1, cosine    0.854, 0.551  0.699, 0.445
+        code of 16, denoising, cosine         0.884, 0.615  0.714, 0.458
+        **code of 32, neighbors, cosine**     0.906, 0.785  0.703, 0.481
+        the same, euclidean                   0.915, 0.818  0.668, 0.445
+        the same of weight 3, cosine          0.912, 0.801  0.676, 0.470
+        ====================================  ============  =============
+
+        Digits: 1,200 rows to fit on, 597 judged; Fashion-MNIST: 6,000 and 1,500, 12 epochs; one
+        seed. No plain code is better than the pixels on both; with neighbours it is level with
+        them over the first ten, and better further down the ranking where classes are apart.
+        """
+        return AutoEncoder(bottleneck="linear(size=32)", penalties=["neighbors(weight=1.0)"])
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the code of rows, and index them.
