@@ -229,7 +229,7 @@ def test_modality_can_be_named_with_arguments(folder, tmp_path):
         (("--for", "dectect"), ("no job is called 'dectect'", "denoise, detect, map, ")),
         (("--for", "detect", "--set", "max_epochs=1"), ("--set estimator__max_epochs=",)),
         (
-            ("--for", "sample", "--set", "estimator__bottleneck=linear"),
+            ("--for", "sample", "--set", "estimator__bottleneck=linear", "--set", "density=None"),
             ("needs a bottleneck that can sample", "Gaussian"),
         ),
         (("--modality", "sounds"), ("no part is called 'sounds'", "Tables")),

@@ -31,7 +31,7 @@ def fitted() -> Generator:
 
 def test_a_bottleneck_that_cannot_sample_is_refused_with_those_that_can():
     with pytest.raises(ValueError, match=r"Generator needs a bottleneck that can sample, got Linear.*can: .*Gaussian"):
-        Generator(AutoEncoder(**QUICK)).fit(numbers(20))
+        Generator(AutoEncoder(**QUICK), density=None).fit(numbers(20))
 
 
 def test_samples_lie_where_the_rows_do(fitted):
@@ -129,6 +129,46 @@ def test_images_are_compared():
 def test_by_default_the_auto_encoder_is_variational():
     for rows in (numbers(3), DIGITS[:3]):
         assert "gaussian" in Generator().default_estimator(rows).bottleneck
+
+
+@pytest.mark.parametrize(
+    ("bottleneck", "fitted"),
+    [
+        ("linear(size=2)", True),
+        ("gaussian(size=2)", True),
+        ("gaussian(size=2, prior=normal(learned=True))", False),
+        ("hyperspherical(size=3)", False),
+        ("binary(size=3)", False),
+    ],
+)
+def test_by_default_a_density_is_fitted_where_the_bottleneck_has_none_that_learned(bottleneck, fitted):
+    job = Generator(AutoEncoder(bottleneck=bottleneck, max_epochs=1, **QUICK), random_state=0).fit(numbers(220))
+    assert (job.density_ is not None) == fitted
+    if fitted:
+        assert job.density_.components == 2  # one for every 100 rows
+    assert job.sample(3).shape == (3, 3)
+
+
+def test_by_default_codes_with_positions_are_drawn_from_the_bottlenecks_prior():
+    model = AutoEncoder(
+        bottleneck="gaussian(size=2)", encoder="conv_encoder(channels=(4,), flatten=False)", max_epochs=1, **QUICK
+    )
+    job = Generator(model, random_state=0).fit(DIGITS[:60])
+    assert job.density_ is None
+    assert job.sample(2).shape == (2, 8, 8)
+
+
+def test_codes_that_leave_the_prior_are_drawn_where_they_lie():
+    rows = np.where(np.random.default_rng(1).random(600) < 0.5, -1.0, 1.0)[:, None] * [[1.0, 2.0]]
+    rows = rows + 0.05 * np.random.default_rng(2).normal(size=rows.shape)
+    model = AutoEncoder(bottleneck="gaussian(size=1)", loss="gaussian_likelihood(sigma=0.1)", max_epochs=10, **QUICK)
+    shares = {}
+    for density in ("auto", None):
+        drawn = Generator(model, density=density, values="mean", random_state=0).fit(rows).sample(1_000)
+        shares[density] = np.mean(np.abs(drawn[:, 0]) < 0.5)
+    # Between the two groups there is nothing; the standard normal prior has most of its mass near there.
+    assert shares["auto"] < 0.02
+    assert shares[None] > shares["auto"]
 
 
 @pytest.mark.parametrize("density", ["mixture(components=2)", "flow(layers=4, hidden=16)", "normal(learned=True)"])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from isthmus.guards import seeded
 from isthmus.priors import Mixture
@@ -11,10 +11,10 @@ from isthmus.priors.mixture import log_components
 MIDDLES = torch.tensor([[0.0, 0, 0], [8, 0, 0], [0, 8, 0]]).double()
 
 
-def mixed(components=4, size=3):
+def mixed(components=4, size=3, covariance="diagonal"):
     """A mixture with weights, means and spreads of its own."""
     with seeded(0):
-        prior = Mixture(components).build(size=size).double()
+        prior = Mixture(components, covariance).build(size=size).double()
         with torch.no_grad():
             for parameter in prior.parameters():
                 parameter.copy_(0.7 * torch.randn_like(parameter))
@@ -23,6 +23,11 @@ def mixed(components=4, size=3):
 
 def as_distribution(prior):
     parts = Independent(Normal(prior.means, prior.log_scales.exp()), 1)
+    if prior.covariance == "full":
+        # z = m + y S (I + U)^-1, of row vectors.
+        unit = torch.eye(prior.means.shape[1]).double()
+        lower = (prior.log_scales.exp()[:, :, None] * torch.linalg.inv(prior.turns.triu(1) + unit)).mT
+        parts = MultivariateNormal(prior.means, scale_tril=lower)
     return MixtureSameFamily(Categorical(logits=prior.logits), parts)
 
 
@@ -33,8 +38,9 @@ def groups(n=900):
         return MIDDLES[group] + 0.5 * torch.randn(n, 3).double(), group
 
 
-def test_the_density_is_that_of_torch_distributions():
-    prior, z = mixed(), torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_the_density_is_that_of_torch_distributions(covariance):
+    prior, z = mixed(covariance=covariance), torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).double()
     torch.testing.assert_close(prior.log_prob(z), as_distribution(prior).log_prob(z))
 
 
@@ -50,8 +56,9 @@ def test_the_matrix_products_keep_their_digits_far_from_the_origin():
     torch.testing.assert_close(log_components(z, means, log_scales).double(), exact, rtol=2e-6, atol=2e-3)
 
 
-def test_draws_have_the_mixture_s_moments():
-    prior = mixed()
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_draws_have_the_mixture_s_moments(covariance):
+    prior = mixed(covariance=covariance)
     with seeded(2), torch.no_grad():
         z = prior.sample(10_000, (2,)).flatten(0, 1)
     wanted = as_distribution(prior)
@@ -70,6 +77,26 @@ def test_it_starts_at_the_groups_of_the_codes():
     torch.testing.assert_close(prior.log_scales.exp(), torch.full((3, 3), 0.5).double(), atol=0.1, rtol=0)
     torch.testing.assert_close(prior.logits.softmax(0)[order], torch.bincount(group) / 900, check_dtype=False)
     assert torch.equal(prior.responsibilities(z).argmax(1), order[group])
+
+
+def test_full_covariances_start_at_those_of_the_codes():
+    mixing = torch.tensor([[1.0, 0.8, 0.0], [0.0, 0.3, -0.4], [0.0, 0.0, 2.0]]).double()
+    with seeded(3):
+        z = torch.randn(2_000, 3).double() @ mixing + torch.tensor([1.0, 2.0, 3.0])
+    prior = Mixture(1, "full").build(size=3).double()
+    with seeded(0), torch.no_grad():
+        prior.start(z, z)
+        drawn = prior.sample(20_000)
+    parts = as_distribution(prior).component_distribution
+    torch.testing.assert_close(parts.covariance_matrix[0].detach(), torch.cov(z.mT, correction=0), atol=0.02, rtol=0)
+    torch.testing.assert_close(prior.means[0].detach(), z.mean(0))
+    torch.testing.assert_close(torch.cov(drawn.mT), torch.cov(z.mT), atol=0.15, rtol=0)
+    assert (prior.log_prob(z).mean() > Normal(z.mean(0), z.std(0)).log_prob(z).sum(1).mean() + 0.1).all()
+
+
+def test_a_covariance_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="covariance must be one of 'diagonal', 'full', got 'tied'"):
+        Mixture(2, "tied").build(size=3)
 
 
 def test_with_fewer_codes_than_components_several_share_a_place():

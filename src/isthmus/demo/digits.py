@@ -123,7 +123,7 @@ def generated(tour: Tour, page: Report) -> None:
     page.figure(
         pictures.samples_grid(np.asarray(job.sample(48)), across=16),
         "48 digits drawn from a variational auto-encoder",
-        "Codes drawn from the prior, decoded.",
+        "Codes drawn from a density of the codes of real digits, decoded.",
     )
     heads = {"method": "method", "frechet": "Fréchet distance", "precision": "precision", "recall": "recall"}
     page.table(rows, heads, "Less distance is better; the last line is what real rows reach.", ours="auto-encoder")

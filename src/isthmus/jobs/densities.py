@@ -19,6 +19,8 @@ from isthmus.training import train
 __all__ = ["density_from", "density_state", "fit_density"]
 
 WEIGHT = "density_weight_"
+# Codes that a density starts from; the fit after it sees them all.
+MOST_AT_START = 20_000
 
 
 def fit_density(prior: Part, z: Tensor, seed: int, threads: int = 1) -> Part:
@@ -42,7 +44,8 @@ def fit_density(prior: Part, z: Tensor, seed: int, threads: int = 1) -> Part:
     """
     with seeded(seed), threads_set(threads):
         prior.build_with({"size": z.shape[1], "width": z.shape[1], "positions": []}).to(z)
-        prior.start(z, z)
+        some = z[torch.randperm(len(z))[:MOST_AT_START]]
+        prior.start(some, some)
     if not any(parameter.requires_grad for parameter in prior.parameters()):
         return prior.eval()
     module = _Density(prior)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from isthmus.bottlenecks import Gaussian
 from isthmus.building import part_of
 from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
@@ -24,6 +26,7 @@ from isthmus.layers import check_choice
 from isthmus.metrics import covered, frechet_distance
 from isthmus.modalities import Images
 from isthmus.part import Part
+from isthmus.priors import Mixture
 from isthmus.rows import Rows, as_rows
 
 __all__ = ["Generator"]
@@ -33,6 +36,8 @@ PATHS = ("line", "arc")
 PIECE = 1_024
 MOST_COMPARED = 2_000
 VARIANCE = 0.9
+# Of a density that nobody chose: a covariance takes several rows for each dimension.
+MOST_COMPONENTS, ROWS_PER_COMPONENT, ROWS_PER_DIMENSION = 200, 100, 10
 
 
 class Generator(Job):
@@ -41,12 +46,15 @@ class Generator(Job):
     Parameters
     ----------
     estimator : AutoEncoder, optional
-        The auto-encoder; by default :meth:`default_estimator`. Without a ``density`` its
+        The auto-encoder; by default :meth:`default_estimator`. With ``density=None`` its
         bottleneck must be able to sample.
-    density : Part or str, optional
+    density : Part, str or None, default='auto'
         Where codes lie: one of ``isthmus.priors``, such as ``"mixture(components=20)"`` or
-        ``"flow"``, fitted to the codes of the rows when the auto-encoder is done. By default
-        codes are drawn from the bottleneck's own prior.
+        ``"flow"``, fitted to the codes of the rows when the auto-encoder is done. None: codes
+        are drawn from the bottleneck's own prior. 'auto': from its own if it has learned one
+        or codes are discrete or have positions, and otherwise from a fitted mixture of
+        Gaussians with full covariances: one for every 100 rows, or for every ten times as
+        many rows as a code has dimensions if that is more; at most 200.
     values : {'auto', 'mean', 'draw'}, default='auto'
         What becomes of a drawn code: the expected row, or a row drawn around it. 'auto' is
         'mean' for images, which look noisy otherwise, and 'draw' for all else.
@@ -59,14 +67,22 @@ class Generator(Job):
     estimator_ : AutoEncoder
         The fitted auto-encoder.
     density_ : Part or None
-        The fitted density of codes.
+        The fitted density of codes; None where they are drawn from the bottleneck's own prior.
     n_features_in_, feature_names_in_
         As of the auto-encoder.
 
     Raises
     ------
     ValueError
-        If there is no density, and the bottleneck has no prior to draw codes from.
+        If ``density`` is None, and the bottleneck has no prior to draw codes from.
+
+    Notes
+    -----
+    Of a variational auto-encoder with sharp reconstructions the codes leave the standard
+    normal prior: it weighs little beside the likelihood. Most codes drawn from the prior then
+    lie where no row's code does. A density fitted afterwards knows where codes are; on MNIST
+    (784-512-16, spread 0.1 of the pixels' range) it brings the Frechet distance of samples, in
+    a classifier's features, from 188 down to 14 (`benchmarks/papers/generation.py`).
 
     References
     ----------
@@ -91,7 +107,7 @@ class Generator(Job):
         self,
         estimator: AutoEncoder | None = None,
         *,
-        density: Part | str | None = None,
+        density: Part | str | None = "auto",
         values: str = "auto",
         random_state: Any = None,
     ):
@@ -127,9 +143,10 @@ class Generator(Job):
         Self
         """
         check_choice("values", self.values, VALUES)
-        density = part_of(self.density, "priors")
+        asked = None if self.density == "auto" else part_of(self.density, "priors")
         rows = as_rows(X)
         self.estimator_ = self._prepared(rows).fit(rows)
+        density = self._chosen(len(rows)) if self.density == "auto" else asked
         self.density_ = None
         if density is not None:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -237,6 +254,16 @@ class Generator(Job):
     def _check_needs(self, estimator: AutoEncoder) -> None:
         if self.density is None:
             super()._check_needs(estimator)
+
+    def _chosen(self, n: int) -> Part | None:
+        """Return the density to fit to n codes where none is asked for; None if the bottleneck's own will do."""
+        bottleneck = self.estimator_.module_.bottleneck
+        is_standard = isinstance(bottleneck, Gaussian) and bottleneck.prior is None
+        has_own = hasattr(bottleneck, "sample") and not (is_standard and len(self.estimator_.code_shape_) == 1)
+        if has_own:
+            return None
+        each = max(ROWS_PER_COMPONENT, ROWS_PER_DIMENSION * math.prod(self.estimator_.code_shape_))
+        return Mixture(max(1, min(MOST_COMPONENTS, n // each)), "full")
 
     def _codes(self, rows: Rows, seed: int) -> Tensor:
         """Return the codes of rows, ``(n, values of a code)``, drawn where the bottleneck draws."""

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians: codes that come in groups."""
+"""A mixture of Gaussians: codes that come in groups, or lie in a shape that many small ones fill."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
-from isthmus.layers import bounded
+from isthmus.layers import bounded, check_choice
 from isthmus.part import Part
 
 __all__ = ["Mixture", "check_components", "log_components"]
 
 MOST_COMPONENTS = 100_000
+# Ours, and as scikit-learn calls them.
+COVARIANCES = {"diagonal": "diag", "full": "full"}
 # Of a component's log standard deviation: beyond, one code could have a component, or a gradient, of its own.
 NARROWEST, WIDEST = -5.0, 5.0
 
 
 class Mixture(Part):
-    r"""``p(z) = sum_k w_k N(z; m_k, diag(s_k^2))``, each position of a code by itself.
+    r"""``p(z) = sum_k w_k N(z; m_k, C_k)``, each position of a code by itself.
 
     Parameters
     ----------
     components : int, default=10
         Gaussians in the mixture.
+    covariance : {'diagonal', 'full'}, default='diagonal'
+        Shape of a Gaussian: its axes along those of the code, or turned as they may be. Of
+        'full' ones fewer are needed to fill a curved shape; a code of ``d`` dimensions costs
+        ``d^2`` products for each of them instead of ``d``.
 
     Facts
     -----
@@ -36,11 +42,17 @@ class Mixture(Part):
     Raises
     ------
     ValueError
-        If components is not within 1 and 100,000.
+        If components is not within 1 and 100,000, or covariance is another.
 
     Notes
     -----
-    Weights, means and standard deviations learn with the rest. They begin where
+    .. math:: \log N(z; m, C) = -\sum_j \tfrac12 y_j^2 + \log s_j + \tfrac12 \log 2\pi, \qquad
+              s_j y_j = z_j - m_j + \sum_{i<j} u_{ij} (z_i - m_i)
+
+    where ``u = 0`` for 'diagonal'; for 'full', ``-u`` are the weights that predict dimension
+    ``j`` from those before it, and ``s_j`` is the standard deviation that remains.
+
+    Weights, means, standard deviations and ``u`` learn with the rest. They begin where
     expectation-maximisation ends on the codes of the start, itself begun at k-means, so that
     no component starts where there are no codes. Standard deviations are kept within
     ``exp(-5)`` and ``exp(5)``.
@@ -63,16 +75,21 @@ class Mixture(Part):
     (torch.Size([2]), torch.Size([5, 3]))
     """
 
-    def __init__(self, components: int = 10):
+    def __init__(self, components: int = 10, covariance: str = "diagonal"):
         super().__init__()
         self.components = components
+        self.covariance = covariance
 
     def setup(self, size: int) -> None:
-        """Create weights, means and standard deviations."""
+        """Create weights, means, standard deviations, and turns."""
         check_components(self.components, "components")
+        check_choice("covariance", self.covariance, COVARIANCES)
         self.logits = nn.Parameter(torch.zeros(self.components))
         self.means = nn.Parameter(torch.randn(self.components, size))
         self.log_scales = nn.Parameter(torch.zeros(self.components, size))
+        if self.covariance == "full":
+            # Only what is above the diagonal is read.
+            self.turns = nn.Parameter(torch.zeros(self.components, size, size))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the log-density of codes ``(b, *p, d)`` in nats, ``(b,)``."""
@@ -87,8 +104,14 @@ class Mixture(Part):
     def sample(self, n: int, positions: tuple[int, ...] = ()) -> Tensor:
         """Draw codes ``(n, *positions, d)``."""
         chosen = torch.multinomial(self.logits.softmax(0), n * math.prod(positions), replacement=True)
-        means, scales = self.means[chosen], self._log_scales()[chosen].exp()
-        return (means + scales * torch.randn_like(means)).view(n, *positions, -1)
+        means = self.means[chosen]
+        noise = torch.randn_like(means)
+        if self.covariance == "diagonal":
+            deviations = self._log_scales()[chosen].exp() * noise
+        else:
+            upper = self._whitening()[chosen]
+            deviations = torch.linalg.solve_triangular(upper, noise[:, None], upper=True, left=False)[:, 0]
+        return (means + deviations).view(n, *positions, -1)
 
     @torch.no_grad()
     def start(self, z: Tensor, features: Tensor) -> None:
@@ -99,26 +122,43 @@ class Mixture(Part):
         floor = 1e-3 * float(flat.var(0, correction=0).mean()) + 1e-6
         seed = int(torch.randint(2**31 - 1, ()))
         # Several starts: k-means may cut across the clusters.
-        mixture = GaussianMixture(count, covariance_type="diag", reg_covar=floor, n_init=3, random_state=seed)
+        mixture = GaussianMixture(
+            count, covariance_type=COVARIANCES[self.covariance], reg_covar=floor, n_init=3, random_state=seed
+        )
         with warnings.catch_warnings():
             # A start need not have converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(flat.double().cpu().numpy())
         # Where there are fewer codes than components, several begin at one place.
         source = torch.arange(self.components) % count
-        weights, means, variances = (
+        weights, means, whitening = (
             torch.from_numpy(value)[source].to(self.means)
-            for value in (mixture.weights_, mixture.means_, mixture.covariances_)
+            for value in (mixture.weights_, mixture.means_, mixture.precisions_cholesky_)
         )
+        if self.covariance == "full":
+            diagonal = whitening.diagonal(dim1=1, dim2=2)
+            self.turns.copy_((whitening / diagonal[:, None]).triu(1))
+            whitening = diagonal
         self.logits.copy_((weights / torch.bincount(source, minlength=count).to(weights)[source]).log())
         self.means.copy_(means)
-        self.log_scales.copy_(0.5 * variances.log().clamp(2 * NARROWEST, 2 * WIDEST))
+        self.log_scales.copy_((-whitening.log()).clamp(NARROWEST, WIDEST))
 
     def _log_scales(self) -> Tensor:
         return bounded(self.log_scales, NARROWEST, WIDEST)
 
+    def _whitening(self) -> Tensor:
+        """Return what makes deviations from each mean standard normal, ``(k, d, d)``, upper triangular."""
+        return (self.turns.triu(1) + torch.eye(self.turns.shape[1]).to(self.turns)) * (-self._log_scales()).exp()[
+            :, None
+        ]
+
     def _log_joint(self, z: Tensor) -> Tensor:
-        return self.logits.log_softmax(0) + log_components(z, self.means, self._log_scales())
+        weights = self.logits.log_softmax(0)
+        if self.covariance == "diagonal":
+            return weights + log_components(z, self.means, self._log_scales())
+        whitening = self._whitening()
+        white = torch.einsum("nd,kde->nke", z, whitening) - torch.einsum("kd,kde->ke", self.means, whitening)
+        return weights - (0.5 * white.square() + self._log_scales() + 0.5 * math.log(2 * math.pi)).sum(2)
 
 
 def log_components(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
