@@ -208,7 +208,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         Self
         """
-        data = self._prepare(X, y)
+        data, seed = self._begin(X, y)
+        self._choose(data, seed)
         with threads_set(self.options_.threads):
             begin(self.module_, data, self.options_)
             self.history_, _ = train(
@@ -224,20 +225,11 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self
 
     def build(self, X: Any, y: Any = None) -> Self:
-        """Learn types and scales of rows and build the network, with random weights.
+        """Do what :meth:`fit` does before the first step: learn types and scales, build the network.
 
-        Parameters
-        ----------
-        X, y
-            As for :meth:`fit`.
-
-        Returns
-        -------
-        Self
-            Fitted but for the training, whose ``history_`` is empty: what pre-training is set
-            beside, or what others train.
+        The weights are random and ``history_`` is empty: for what trains the network by itself.
         """
-        self._prepare(X, y)
+        self._choose(*self._begin(X, y))
         self.history_ = []
         self._finish()
         return self
@@ -250,18 +242,12 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         first = not hasattr(self, "module_")
         if first:
-            check_settings(self)
-            rows = self._fit_modality(as_rows(X))
-            self._remember_features(rows)
-            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            labels = self._labels(y, len(rows), None)
-            self._build(self._seed)
+            data, self._seed = self._begin(X, y)
             self.history_ = []
         else:
             rows = self._rows(X)
-            labels = self._labels(y, len(rows), getattr(self, "classes_", None))
+            data = self._load(rows, self._labels(y, len(rows), getattr(self, "classes_", None)))
             self._seed = getattr(self, "_seed", 0) + 1
-        data = self._load(rows, labels)
         asked = asked_options(self, self._seed) | {"ema": 0.0, "validation_fraction": 0.0, "max_epochs": 1}
         self.options_ = choose_options(len(data), self.module_, asked, constant=True)
         with threads_set(self.options_.threads):
@@ -352,18 +338,19 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _prepare(self, X: Any, y: Any) -> Any:
-        """Build the network for rows, choose the options of their fit, and return them as stored examples."""
+    def _begin(self, X: Any, y: Any) -> tuple[Any, int]:
+        """Build the network for rows; return them as stored examples, and the seed of the fit."""
         check_settings(self)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = self._fit_modality(as_rows(X))
         self._remember_features(rows)
         labels = self._labels(y, len(rows), None)
         self._build(seed)
-        data = self._load(rows, labels)
+        return self._load(rows, labels), seed
+
+    def _choose(self, data: Any, seed: int) -> None:
         self.options_ = choose_options(len(data), self.module_, asked_options(self, seed))
         logger.info("fit %d rows: %s", len(data), self.options_)
-        return data
 
     def _fit_modality(self, rows: Rows) -> Rows:
         """Fit the modality, and return the rows as it counts them."""
@@ -391,7 +378,8 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _labels(self, y: Any, n: int, classes: np.ndarray | None) -> Tensor | None:
         """Return the labels as positions in ``classes_``, if a part asks for them."""
         if not wants_labels(vars(self)):
-            vars(self).pop("classes_", None)  # of an earlier fit
+            if hasattr(self, "classes_"):
+                del self.classes_  # of an earlier fit
             return None
         self.classes_, labels = label_codes(y, n, classes)
         return labels
