@@ -54,6 +54,15 @@ def test_a_quarter_turn_keeps_lengths_in_pixels_where_height_and_width_differ(mo
     assert found.sum().item() == pytest.approx(3)
 
 
+def test_a_slant_of_one_makes_an_upright_line_a_diagonal_where_height_and_width_differ(monkeypatch):
+    image = torch.zeros(1, 5, 9, 1, dtype=torch.float64)
+    image[0, :, 4] = 1
+    found = moved(monkeypatch, Affine(0.0, 0.0, 0.0, shear=1.0), [0.0, 0.0, 0.0, 0.0, 1.0], image)
+    diagonal = torch.eye(5, dtype=torch.float64).flip(1)
+    assert torch.allclose(found[0, :, 2:7, 0], diagonal)
+    assert found.sum().item() == pytest.approx(5)
+
+
 def test_displacements_of_an_elastic_field_have_the_strength_asked_for_everywhere():
     torch.manual_seed(0)
     height, width = 12, 10
@@ -146,6 +155,7 @@ def test_areas_and_aspects_stay_within_their_limits():
     [
         (Affine(shift=-1.0), "shift must be at least 0"),
         (Affine(angle=-1.0), "angle must be at least 0"),
+        (Affine(shear=-1.0), "shear must be at least 0"),
         (Affine(scale=2.0), "scale must be within 0 and 1"),
         (Elastic(strength=-1.0), "strength must be at least 0"),
         (Elastic(smoothness=0.0), "smoothness must be above 0"),
