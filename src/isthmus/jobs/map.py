@@ -97,7 +97,10 @@ class Mapper(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Job):
 
         A code of as many numbers as the map has dimensions, between deep networks with layer
         normalisation and no linear shortcut, which on the digits of scikit-learn gave the
-        best maps: networks of two layers place worse, however wide.
+        best maps of 597 new images (mean of 3 seeds; accuracy of 5 neighbours among the 1,200
+        fitted on, trustworthiness): 0.952, 0.969; layers that begin at principal components
+        0.941, 0.956; two layers of 512 0.929, 0.959 (one seed); ``method='code'`` 0.908, 0.964
+        (one seed).
         """
         return AutoEncoder(
             bottleneck=Linear(self.n_components),

@@ -27,7 +27,7 @@ class Neighbors(Part):
 
     Parameters
     ----------
-    weight : float, default=100.0
+    weight : float, default=10.0
         Nats for each nat of a neighbour not recognised.
     n_neighbors : int, default=15
         Neighbours of each row in the graph.
@@ -56,7 +56,14 @@ class Neighbors(Part):
     they find their place by what the encoder learned of others.
 
     The penalty is no part of the held-out cost, so training runs to its end and keeps the
-    last weights. Bottlenecks whose objective draws several codes of a row are refused.
+    last weights. Objectives that draw several codes of a row are refused.
+
+    Measured (maps of new images, accuracy of 5 neighbours): digits of scikit-learn, 72
+    epochs: 0.908 without the penalty, 0.935 with weight 1, 0.953 with 10, 0.936 with 100;
+    0.936 with UMAP's binary cross-entropy in its place. 15,000 images of MNIST, 30 epochs:
+    0.89; 0.77 where the neighbours are looked for within mini-batches of 512, which needs no
+    graph (van der Maaten, 2009); 0.84 with both; 0.86 with seven neighbours of a row side by
+    side, not one.
 
     References
     ----------
@@ -78,7 +85,7 @@ class Neighbors(Part):
 
     is_game = True
 
-    def __init__(self, weight: float = 100.0, n_neighbors: int = 15, components: int = 50):
+    def __init__(self, weight: float = 10.0, n_neighbors: int = 15, components: int = 50):
         super().__init__()
         self.weight = weight
         self.n_neighbors = n_neighbors
