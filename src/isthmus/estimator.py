@@ -133,6 +133,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     """
 
     options_: Options
+    classes_: np.ndarray
 
     def __init__(
         self,
