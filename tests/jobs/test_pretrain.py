@@ -8,7 +8,6 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import AutoEncoder
@@ -32,6 +31,14 @@ def prototype(**params) -> AutoEncoder:
 
 def classifier(**params) -> PretrainedClassifier:
     return PretrainedClassifier(prototype(), **dict(unlabelled=-1, max_epochs=3, random_state=0) | params)
+
+
+def standard(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return what a head is given: mean 0 and variance 1 over labelled rows, but for units that hardly move."""
+    seen = values[known]
+    spread = seen.std(0)
+    floor = max(0.1 * np.sqrt((spread**2).mean()), 0.01 * np.sqrt((seen**2).mean()))
+    return (values - seen.mean(0)) / np.maximum(spread, floor)
 
 
 @parametrize_with_checks(
@@ -93,10 +100,9 @@ def test_fine_tuning_leaves_the_auto_encoder_as_it_was_and_changes_the_networks_
 
 def test_a_linear_head_is_scikit_learns_logistic_regression_on_the_code():
     job = classifier(head="linear", layer="code").fit(X, FEW)
-    codes = job.estimator_.transform(X)
-    scaler = StandardScaler().fit(codes[FEW >= 0])
-    expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(codes[FEW >= 0]), FEW[FEW >= 0])
-    assert np.allclose(job.predict_proba(X), expected.predict_proba(scaler.transform(codes)), atol=1e-4)
+    codes = standard(job.estimator_.transform(X), FEW >= 0)
+    expected = LogisticRegression(max_iter=1_000).fit(codes[FEW >= 0], FEW[FEW >= 0])
+    assert np.allclose(job.predict_proba(X), expected.predict_proba(codes), atol=1e-3)
     assert job.head_history_ == []
 
 
@@ -105,9 +111,9 @@ def test_by_default_the_head_reads_the_encoders_features_standardised():
     module = job.estimator_.module_
     with torch.no_grad():
         features = module.encoder(module.modality.expand(module.modality.to_batch(job._rows(X)))).double().numpy()
-    scaler = StandardScaler().fit(features[FEW >= 0])
-    expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(features[FEW >= 0]), FEW[FEW >= 0])
-    assert np.allclose(job.predict_proba(X), expected.predict_proba(scaler.transform(features)), atol=1e-3)
+    features = standard(features, FEW >= 0)
+    expected = LogisticRegression(max_iter=1_000).fit(features[FEW >= 0], FEW[FEW >= 0])
+    assert np.allclose(job.predict_proba(X), expected.predict_proba(features), atol=1e-3)
 
 
 def test_features_with_positions_are_averaged_over_them():
@@ -118,10 +124,9 @@ def test_features_with_positions_are_averaged_over_them():
 
 def test_a_linear_head_of_two_classes_agrees_too():
     job = classifier(head="linear", layer="code").fit(X, np.where(FEW < 0, -1, FEW % 2))
-    codes = job.estimator_.transform(X)
-    scaler = StandardScaler().fit(codes[FEW >= 0])
-    expected = LogisticRegression(max_iter=1_000).fit(scaler.transform(codes[FEW >= 0]), FEW[FEW >= 0] % 2)
-    assert np.allclose(job.predict_proba(X), expected.predict_proba(scaler.transform(codes)), atol=1e-4)
+    codes = standard(job.estimator_.transform(X), FEW >= 0)
+    expected = LogisticRegression(max_iter=1_000).fit(codes[FEW >= 0], FEW[FEW >= 0] % 2)
+    assert np.allclose(job.predict_proba(X), expected.predict_proba(codes), atol=1e-3)
 
 
 def test_a_linear_head_for_numbers_is_ridge_regression_on_the_code():
@@ -129,10 +134,9 @@ def test_a_linear_head_for_numbers_is_ridge_regression_on_the_code():
     few = np.where(np.arange(len(target)) % 3 == 0, target, np.nan)
     known = np.isfinite(few)
     job = PretrainedRegressor(prototype(), head="linear", layer="code").fit(table, few)
-    codes = job.estimator_.transform(table)
-    scaler = StandardScaler().fit(codes[known])
-    ridge = Ridge().fit(scaler.transform(codes[known]), (few[known] - few[known].mean()) / few[known].std())
-    expected = few[known].mean() + few[known].std() * ridge.predict(scaler.transform(codes))
+    codes = standard(job.estimator_.transform(table), known)
+    ridge = Ridge().fit(codes[known], (few[known] - few[known].mean()) / few[known].std())
+    expected = few[known].mean() + few[known].std() * ridge.predict(codes)
     assert np.allclose(job.predict(table), expected, rtol=1e-4)
     assert job.score(table, target) > 0.2
 

@@ -146,11 +146,15 @@ class Supervised(nn.Module):
 
     @torch.no_grad()
     def measure(self, seen: Tensor) -> None:
-        """Take mean and spread of what the head will read from some of it, ``(n, width)``."""
-        self.center.copy_(seen.mean(0))
+        """Take mean and spread of what the head will read from some of it, ``(n, width)``.
+
+        A unit that hardly moves is divided by no less than a tenth of the others' spread, and
+        by a hundredth of the values themselves: it would be noise enlarged.
+        """
         spread = seen.std(0, correction=0)
-        # What is constant stays at zero.
-        self.spread.copy_(torch.where(spread > 1e-6 * spread.max().clamp_min(1e-30), spread, 1.0))
+        floor = torch.maximum(0.1 * spread.square().mean().sqrt(), 0.01 * seen.square().mean().sqrt())
+        self.center.copy_(seen.mean(0))
+        self.spread.copy_(spread.clamp_min(floor.clamp_min(1e-30)))
 
     def forward(self, stored: Batch, as_training: bool | None = None) -> Step:
         """Run the line; held-out rows are never corrupted, as new rows will not be."""
