@@ -16,6 +16,7 @@ from isthmus.part import Part
 __all__ = ["Mixture", "check_components", "log_components"]
 
 MOST_COMPONENTS = 100_000
+MOST_CLUSTERS = 30
 # Ours, and as scikit-learn calls them.
 COVARIANCES = {"diagonal": "diag", "full": "full"}
 # Of a component's log standard deviation: beyond, one code could have a component, or a gradient, of its own.
@@ -121,9 +122,10 @@ class Mixture(Part):
         # A floor for the variances: a component on a single code would be a point.
         floor = 1e-3 * float(flat.var(0, correction=0).mean()) + 1e-6
         seed = int(torch.randint(2**31 - 1, ()))
-        # Several starts: k-means may cut across the clusters.
+        # k-means may cut across clusters; many components fill a shape, and any start will do.
+        starts = 3 if count <= MOST_CLUSTERS else 1
         mixture = GaussianMixture(
-            count, covariance_type=COVARIANCES[self.covariance], reg_covar=floor, n_init=3, random_state=seed
+            count, covariance_type=COVARIANCES[self.covariance], reg_covar=floor, n_init=starts, random_state=seed
         )
         with warnings.catch_warnings():
             # A start need not have converged.
