@@ -43,8 +43,8 @@ def standard(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 @parametrize_with_checks(
     [
-        PretrainedClassifier(prototype(dtype="float64"), max_epochs=60, learning_rate=5e-3),
-        PretrainedRegressor(prototype(dtype="float64"), max_epochs=60, learning_rate=5e-3),
+        PretrainedClassifier(prototype(dtype="float64", max_epochs=1), max_epochs=15, learning_rate=0.02),
+        PretrainedRegressor(prototype(dtype="float64", max_epochs=1), max_epochs=15, learning_rate=0.02),
     ]
 )
 def test_scikit_learns_checks(estimator, check):
