@@ -11,7 +11,11 @@ UMAP after a fit of 500 images, so that its compilation is not counted. The seed
 
 t-SNE has no place for new images; what is known of it is in the docs.
 
-The full run: 3 seeds of each.
+The full run, 3 seeds of each, takes about 20 minutes on one core. Tried for the recipe, one seed,
+40 epochs, 3,000 test images (accuracy, trustworthiness; in brackets that of training images): as it
+is 0.947, 0.933 (0.958); images moved a little while training, `affine(0.03, 5, 0.05)`, 0.956, 0.923
+(0.948); noise of 0.2 0.900, 0.932 (0.951); layers that begin at principal components 0.938, 0.929,
+and after 10 epochs 0.885. What is missing on new images is not missing on those fitted on.
 """
 
 from __future__ import annotations
@@ -71,10 +75,10 @@ def run(quick: bool) -> Result:
 def _model(seed: int, quick: bool) -> AutoEncoder:
     return AutoEncoder(
         bottleneck="linear(size=2)",
-        encoder=MLPEncoder(HIDDEN, activation="silu", shortcut=False, mirrored=True),
+        encoder=MLPEncoder(HIDDEN, activation="silu", norm="layer", shortcut=False),
         decoder=MLPDecoder((64,), activation="silu", norm="layer", shortcut=False),
         penalties=[Neighbors()],
-        batch_size=256,
+        batch_size=512,
         learning_rate=2e-3,
         validation_fraction=0.0,
         max_epochs=4 if quick else EPOCHS,
