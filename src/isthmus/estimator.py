@@ -30,7 +30,7 @@ from isthmus.building import (
 )
 from isthmus.data import blocks, gathered, joined, label_codes, load
 from isthmus.guards import seeded, threads_set
-from isthmus.inference import costs, decode, encode, log_likelihood, steps
+from isthmus.inference import code_shape, costs, decode, encode, log_likelihood, steps
 from isthmus.modalities.choice import default_modality
 from isthmus.options import Options, choose_options
 from isthmus.part import Part
@@ -345,8 +345,10 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = self._fit_modality(as_rows(X))
         self._remember_features(rows)
-        labels = self._labels(y, len(rows), None)
-        self._build(seed)
+        labels, device = self._labels(y, len(rows), None), device_of(self.device)
+        classes = len(getattr(self, "classes_", ()))
+        with seeded(seed, device):
+            self.module_ = build_module(self.modality_, vars(self), device, dtype_of(self.dtype, device), classes)
         return self._load(rows, labels), seed
 
     def _choose(self, data: Any, seed: int) -> None:
@@ -369,13 +371,6 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             del self.feature_names_in_
         self.n_features_in_ = width_of(rows) or int(np.prod(self.modality_.example()["shape"]))
 
-    def _build(self, seed: int) -> None:
-        """Clone the prototypes and join them."""
-        device = device_of(self.device)
-        with seeded(seed, device):
-            labels = len(getattr(self, "classes_", ()))
-            self.module_ = build_module(self.modality_, vars(self), device, dtype_of(self.dtype, device), labels)
-
     def _labels(self, y: Any, n: int, classes: np.ndarray | None) -> Tensor | None:
         """Return the labels as positions in ``classes_``, if a part asks for them."""
         if not wants_labels(vars(self)):
@@ -389,11 +384,7 @@ class AutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return load(rows, self.modality_, self._weight.dtype, self._weight.device.type, labels)
 
     def _finish(self) -> None:
-        self.module_.eval()
-        with torch.no_grad():
-            blank = self.modality_.blank(1)
-            code = self.module_.encode(blank.with_x(blank.x.to(self._weight.dtype)).to(self._weight.device))
-        self.code_shape_ = tuple(code.shape[1:])
+        self.code_shape_ = code_shape(self.module_.eval())
 
     @property
     def _weight(self) -> Tensor:

@@ -13,9 +13,18 @@ from isthmus.batch import Batch, Step
 from isthmus.guards import seeded
 from isthmus.module import AutoEncoderModule
 
-__all__ = ["costs", "decode", "encode", "log_likelihood", "steps"]
+__all__ = ["code_shape", "costs", "decode", "encode", "log_likelihood", "steps"]
 
 PIECE_BYTES = 2**22
+
+
+def code_shape(module: AutoEncoderModule) -> tuple[int, ...]:
+    """Return the shape of one code."""
+    weight = next(module.parameters())
+    blank = module.modality.blank(1)
+    with torch.no_grad():
+        code = module.encode(blank.with_x(blank.x.to(weight.dtype)).to(weight.device))
+    return tuple(code.shape[1:])
 
 
 def steps(module: AutoEncoderModule, stored: Batch) -> Iterator[tuple[slice, Step]]:
