@@ -232,7 +232,9 @@ def _summary(estimator: AutoEncoder) -> dict[str, Any]:
     # Not pre-trained, it has none.
     history = estimator.history_ or [{"epoch": 0, "seconds": 0.0}]
     measured = [row for row in history if "validation_cost" in row]
-    kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
+    # In a game the last weights are kept, whatever they cost.
+    by_cost = measured and not estimator.module_.is_game
+    kept = min(measured, key=lambda row: row["validation_cost"]) if by_cost else (measured or history)[-1]
     shown = ("cost", "error", "validation_cost", "validation_error", "perplexity", "share_used")
     return {
         "epochs": history[-1]["epoch"],
