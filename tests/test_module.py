@@ -12,7 +12,7 @@ from isthmus.estimator import AutoEncoder
 from isthmus.losses import BernoulliLikelihood, GaussianLikelihood
 from isthmus.modalities import Images, Tables
 from isthmus.module import AutoEncoderModule
-from isthmus.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from isthmus.networks import ConvDecoder, ConvEncoder
 from isthmus.objectives import ELBO, ImportanceWeighted
 from isthmus.part import Part
 from isthmus.penalties import L1, Contractive
@@ -137,13 +137,6 @@ def test_the_source_carries_a_gradient_only_for_penalties_that_ask():
     module, batch = joined(mixed(30, 4), Linear(2), penalties=[L1()])
     assert not module.train()(batch).source.x.requires_grad
 
-
-def test_the_closed_form_is_used_where_it_holds():
-    plain = {"encoder": MLPEncoder((), shortcut=False), "decoder": MLPDecoder((4,))}
-    module, _ = joined(mixed(30, 4), Linear(2, activation="sigmoid"), penalties=[Contractive()], **plain)
-    assert module.penalties[0]._one_layer
-    module, _ = joined(mixed(30, 4), Linear(2), penalties=[Contractive()], **plain)
-    assert not module.penalties[0]._one_layer
 
 
 def test_the_code_is_that_of_the_uncorrupted_rows():

@@ -35,7 +35,7 @@ def card(tree: Mapping[str, Any]) -> str:
         _bullets({name: value for name, value in about.items() if not _is_table(value)}),
         *_columns(module["facts"]),
         "## Fit",
-        _bullets(_fit(tree["fitted"])),
+        _bullets(_fit(tree["fitted"], tree["module"].get("game", False))),
         *(f"## {_heading(name)}\n\n{_table(value)}" for name, value in about.items() if _is_table(value)),
         "## Limits",
         "\n".join(f"- {limit}" for limit in LIMITS),
@@ -45,15 +45,16 @@ def card(tree: Mapping[str, Any]) -> str:
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
-def _fit(fitted: Mapping[str, Any]) -> dict[str, Any]:
+def _fit(fitted: Mapping[str, Any], is_game: bool) -> dict[str, Any]:
     """Return the settings that matter, and the figures of the weights that were kept."""
     options, history = fitted["options"], fitted["history"]
     said = {name: options[name] for name in ("batch_size", "learning_rate", "dtype", "device", "seed")}
     if not history:
         return said
     measured = [row for row in history if isinstance(row.get("validation_cost"), float)]
-    # With held-out rows the best weights are kept, without them the last.
-    kept = min(measured, key=lambda row: row["validation_cost"]) if measured else history[-1]
+    # With held-out rows the best weights are kept; without them, and in a game, the last.
+    by_cost = measured and not is_game
+    kept = min(measured, key=lambda row: row["validation_cost"]) if by_cost else (measured or history)[-1]
     named = ("cost", "error", "validation_cost", "validation_error", "perplexity", "share_used")
     figures = {name: kept[name] for name in named if name in kept}
     units = {name: f"{name} ({_unit(name)})" for name in figures}

@@ -145,6 +145,7 @@ def _describe_module(module: AutoEncoderModule) -> dict[str, Any]:
         "penalties": [names.describe(penalty) for penalty in module.penalties],
         "objective": None if module.objective is None else names.describe(module.objective),
         "labels": module.labels,
+        "game": module.is_game,
         "dtype": floats.pop(),
     }
 
