@@ -14,7 +14,7 @@ shows. Tests on 10,000 images of the 50,000; intervals are those of so many draw
 Last, what pre-training is worth: the dense network with and without it at 100, 1,000 and 10,000 labels, the images
 10,000 in each case, three draws of the labels (one of 10,000), masking noise alone.
 
-The full run takes some 2 1/2 hours on one core; --quick, on two sets and few images, a minute.
+The full run takes some two hours on one core; --quick, on two sets and few images, a minute.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ NETWORK = {
     "decoder": "conv_decoder(channels=(64, 32), shortcut=False)",
 }
 HEAD: dict[str, Any] = {"dropout": 0.4, "learning_rate": 3e-3, "unlabelled": -1}
-EPOCHS, TOGETHER = 15, 12
+EPOCHS, TOGETHER = 15, 8
 AIM = 1.9
 
 
