@@ -30,8 +30,8 @@ from isthmus.rows import as_rows
 
 TITLE = "MNIST through 30 numbers: squared error of a test image"
 COMMON: dict[str, Any] = {
-    "corruption": "chain(corruptions=(affine(shift=0.025, angle=6.0, scale=0.06, both=True), "
-    "elastic(strength=0.6, both=True)))",
+    "corruption": "chain(corruptions=(affine(shift=0.03, angle=8.0, scale=0.08, both=True, share=0.5), "
+    "elastic(strength=0.6, both=True, share=0.5)))",
     "loss": "gaussian_likelihood(link='sigmoid')",
     "learning_rate": 4e-3,
     "ema": 0.999,
