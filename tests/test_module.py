@@ -138,7 +138,6 @@ def test_the_source_carries_a_gradient_only_for_penalties_that_ask():
     assert not module.train()(batch).source.x.requires_grad
 
 
-
 def test_the_code_is_that_of_the_uncorrupted_rows():
     module, batch = joined(mixed(30, 4), Gaussian(2), corruption=GaussianNoise(1.0))
     module.eval()
