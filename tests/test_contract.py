@@ -7,9 +7,9 @@ from torch import nn
 
 from isthmus import jobs, names
 from isthmus.batch import Batch, Code
-from isthmus.bottlenecks import Gaussian, Linear
+from isthmus.bottlenecks import Binary, Gaussian, Linear, OneHot
 from isthmus.checks import check_job, check_part
-from isthmus.corruptions import Mask
+from isthmus.corruptions import Affine, Mask
 from isthmus.losses import CellLikelihood, GaussianLikelihood
 from isthmus.modalities import Images
 from isthmus.networks import (
@@ -25,7 +25,7 @@ from isthmus.networks import (
     TransformerEncoder,
 )
 from isthmus.part import Part
-from isthmus.penalties import Contractive
+from isthmus.penalties import Consistency, Contractive, Information
 
 PARTS = [pytest.param(cls, slot, id=cls.__name__) for slot, parts in names.slots().items() for cls in parts.values()]
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 7, 5, 3), dtype=np.uint8)
@@ -70,6 +70,8 @@ def test_every_job_keeps_the_contract(name):
         (Gaussian(2, warm_up=0.5), {}),
         (Images(likelihood="bernoulli", binarize="dynamic"), {"X": IMAGES}),
         (Linear(2, activation="relu"), {}),
+        (OneHot(4, groups=2, hard=False, learned_prior=True), {}),
+        (Binary(4, beta=1.0, balance=1.0, drawn=False, median=True), {}),
         (RecurrentEncoder("lstm", 6, bidirectional=True, summary="mean"), {"X": SERIES}),
         (RecurrentEncoder(width=6, layers=2, reversed=True, summary="flat"), {"X": SERIES}),
         (RecurrentDecoder("lstm", 6, autoregressive=True, step_dropout=(0.0, 0.5)), {"X": SERIES}),
@@ -83,6 +85,8 @@ def test_every_job_keeps_the_contract(name):
         (CellLikelihood(sigma=0.5, learned=True), {}),
         (Contractive(n_probes=3), {"encoder": MLPEncoder((), shortcut=False)}),
         (Contractive(), {"bottleneck": Gaussian(2)}),
+        (Consistency(Affine()), {"X": IMAGES, "bottleneck": OneHot(3)}),
+        (Information(), {"bottleneck": Binary(3)}),
     ],
     ids=lambda value: f"{value!r}" if isinstance(value, Part) else "",
 )

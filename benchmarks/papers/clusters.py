@@ -89,7 +89,8 @@ def accuracy(symbols: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _isthmus(images: np.ndarray, seed: int, epochs: int) -> Symbols:
-    model = AutoEncoder(max_epochs=epochs, random_state=seed, **recipe(OneHot(DIGITS, beta=0.0))).fit(images)
+    model = AutoEncoder(max_epochs=epochs, random_state=seed, **recipe(OneHot(DIGITS, beta=0.0), consistency=2.0))
+    model.fit(images)
     return lambda x: model.transform(x).argmax(1)
 
 

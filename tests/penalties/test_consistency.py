@@ -66,6 +66,17 @@ def test_other_codes_cost_their_squared_distance_without_noise():
     assert code.training
 
 
+def test_padding_counts_nothing():
+    x = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    code = Linear(2).build(width=4).double()
+    penalty = Consistency(Shift(0.5)).build(shape=[3, 4]).train()
+    penalty.watch(Plain(), code)
+    batch = Batch(x, mask)
+    nats = penalty(Step(batch, batch, x, code(x), x))
+    torch.testing.assert_close(nats[0], 3 * nats[1])
+
+
 def test_the_code_of_the_example_itself_is_the_goal_and_has_no_gradient():
     code = Linear(2)
     step(Consistency(Shift(0.5)), code, X).sum().backward()

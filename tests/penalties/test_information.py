@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.batch import Code, Step
+from isthmus.batch import Batch, Code, Step
 from isthmus.bottlenecks import Binary, OneHot
 from isthmus.penalties import Information
 
@@ -23,7 +23,7 @@ def nats(q, positions=False, **params):
     features = features.view(n // 2, 2, -1) if positions else features
     penalty = Information(**params).build()
     penalty.watch(None, part)
-    return penalty(Step(None, None, features, Code(features, None), None)).detach()
+    return penalty(Step(None, Batch(None), features, Code(features, None), None)).detach()
 
 
 def hot(*symbols, k=2):
@@ -67,13 +67,24 @@ def test_positions_add_up_with_the_means_over_all_of_them():
     torch.testing.assert_close(nats(q, positions=True), nats(q).view(3, 2).sum(1))
 
 
+def test_padding_counts_nothing():
+    z = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    others = torch.where(mask[..., None], z, torch.rand_like(z))
+    steps = [Step(None, Batch(None, mask), x, Code(x, None), None) for x in (z, others)]
+    found = [Information().build()(step) for step in steps]
+    torch.testing.assert_close(*found)
+    alone = torch.special.entr(torch.stack([1 - z, z], -1)[1, 0]).sum()
+    torch.testing.assert_close(Information(balance=0.0, redundancy=0.0).build()(steps[0])[1], alone)
+
+
 def test_bits_and_sigmoid_codes_are_probabilities_too():
     features = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     bits = Binary(3).build(width=3)
     given, read = Information().build(), Information().build()
     given.watch(None, bits)
     z = bits.linear(features).sigmoid()
-    step = Step(None, None, features, Code(z, None), None)
+    step = Step(None, Batch(None), features, Code(z, None), None)
     torch.testing.assert_close(given(step), read(step))
     with pytest.raises(ValueError, match="needs a code of symbols, or one within 0 and 1, got"):
         read(step._replace(code=Code(2 * z, None)))
@@ -82,7 +93,7 @@ def test_bits_and_sigmoid_codes_are_probabilities_too():
 def test_gradients_are_finite_where_symbols_are_certain():
     z = torch.tensor([[0.0, 1.0], [1.0, 1.0]], requires_grad=True)
     penalty = Information().build()
-    penalty(Step(None, None, z, Code(z, None), None)).sum().backward()
+    penalty(Step(None, Batch(None), z, Code(z, None), None)).sum().backward()
     assert z.grad.isfinite().all()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from isthmus.batch import Batch, Step
 from isthmus.part import Part
+from isthmus.penalties.pieces import observed_positions, over_positions
 from isthmus.penalties.sparse import check_weight
 
 __all__ = ["Consistency"]
@@ -92,8 +93,8 @@ class Consistency(Part):
     def forward(self, step: Step) -> Tensor:
         """Return nats, ``(b,)``."""
         goal = self._code(step.features).detach()
-        changed = self._worst(step.target, goal) if self.corruption is None else self.corruption(step.target)
-        return self.weight * self._divergence(goal, self._code(self._watched[0](changed)))
+        changed = self._worst(step, goal) if self.corruption is None else self.corruption(step.target)
+        return self.weight * self._divergence(goal, self._code(self._watched[0](changed)), step)
 
     def _code(self, features: Tensor) -> Tensor:
         """Return log-probabilities of symbols, or the code that evaluation would give."""
@@ -105,16 +106,16 @@ class Consistency(Part):
         bottleneck.train(was_training)
         return z
 
-    def _divergence(self, goal: Tensor, other: Tensor) -> Tensor:
-        nats = goal.exp() * (goal - other) if self._has_symbols else (goal - other).square()
-        return nats.flatten(1).sum(1)
+    def _divergence(self, goal: Tensor, other: Tensor, step: Step) -> Tensor:
+        nats = (goal.exp() * (goal - other)).sum(-1) if self._has_symbols else (goal - other).square()
+        return over_positions(nats.sum(-1), observed_positions(step, step.code.z))
 
-    def _worst(self, target: Batch, goal: Tensor) -> Batch:
+    def _worst(self, step: Step, goal: Tensor) -> Batch:
         """Return the examples moved by ``radius`` along the gradient of the divergence."""
-        encoder, x = self._watched[0], target.x
+        encoder, target, x = self._watched[0], step.target, step.target.x
         # Categories are no numbers to be moved.
         tiny = (1e-2 * _unit(self.numbers * torch.randn_like(x))).requires_grad_()
-        divergence = self._divergence(goal, self._code(encoder(target.with_x(x + tiny))))
+        divergence = self._divergence(goal, self._code(encoder(target.with_x(x + tiny))), step)
         (direction,) = torch.autograd.grad(divergence.sum(), tiny)
         return target.with_x(x + self.radius * _unit(self.numbers * direction))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from isthmus.batch import Step
 from isthmus.part import Part
+from isthmus.penalties.pieces import observed_positions, over_positions
 from isthmus.penalties.sparse import check_weight
 
 __all__ = ["Information"]
@@ -85,14 +86,15 @@ class Information(Part):
     def forward(self, step: Step) -> Tensor:
         """Return nats, ``(b,)``; what the batch has in common is the same for each example."""
         q = self._watched[0].log_probs(step.features).exp() if self._watched else _bits(step.code.z)
-        unsure = torch.special.entr(q.clamp_min(LEAST)).flatten(1).sum(1)
-        rows = q.flatten(0, -3)
+        observed = observed_positions(step, step.code.z)
+        unsure = over_positions(torch.special.entr(q.clamp_min(LEAST)).sum((-2, -1)), observed)
+        rows = q.flatten(0, -3) if observed is None else q[observed]
         mean = rows.mean(0)
         shared = self.balance * (math.log(q.shape[-1]) - torch.special.entr(mean.clamp_min(LEAST)).sum(-1)).sum()
         if self.redundancy and len(mean) > 1:
             shared = shared + self.redundancy * _redundancy(rows)
         # Nats are summed over positions; the means are over them.
-        return self.weight * (unsure + shared * (len(rows) / len(q)))
+        return self.weight * (unsure + over_positions(shared.expand(q.shape[:-2]), observed))
 
 
 def _bits(z: Tensor) -> Tensor:
