@@ -8,9 +8,9 @@ here counts. Theirs is 3.00; the best printed since with these layers, as recall
 Two rows: the paper's layers, 784-1000-500-250-30 and back, nothing beside them; and any layers.
 Both learn from images that are moved and deformed a little anew in every step (target and source
 alike), for what limits the test error is learning the 60,000 by heart: without, the paper's layers
-end at 2.70 after 30 epochs, and further epochs make it worse.
+end at 2.70 after 30 epochs; with, at 2.12 after 45 (seed 0, 8 minutes on one core).
 
-Full run: about 2.5 hours on one core. Needs ISTHMUS_DATA.
+Full run: about an hour on one core. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ COMMON: dict[str, Any] = {
 PAPER = (1000, 500, 250)
 FREE = (2000, 1000, 500)
 DECAY = {PAPER: 0.05, FREE: 0.05}
-EPOCHS = 60
-SEEDS = 1
+EPOCHS = 45
+SEEDS = {PAPER: 3, FREE: 1}
 
 
 def run(quick: bool, epochs: int | None = None, rows: str = "both") -> Result:
@@ -56,11 +56,11 @@ def run(quick: bool, epochs: int | None = None, rows: str = "both") -> Result:
     epochs = epochs or (1 if quick else EPOCHS)
     figures: dict[str, Any] = {"epochs": epochs, "recipe": COMMON}
     train = train[:5_000] if quick else train
-    limits = {PAPER: {"must": 2.60}, FREE: {"aim": 2.28}}
+    limits = {PAPER: {"must": 2.60, "aim": 2.28}, FREE: {"aim": 2.28}}
     for hidden in (PAPER, FREE) if rows == "both" else ((PAPER,) if rows == "paper" else (FREE,)):
         layers = "-".join(map(str, (784, *hidden, 30)))
         found, minutes, histories = [], [], []
-        for seed in range(SEEDS):
+        for seed in range(1 if quick else SEEDS[hidden]):
             began, history = time.perf_counter(), []
             errors = _fit(train, test, hidden, epochs, seed, history)
             minutes.append((time.perf_counter() - began) / 60)
