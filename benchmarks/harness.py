@@ -29,6 +29,7 @@ __all__ = [
     "main",
     "range_of",
     "ratios",
+    "say",
     "t_interval",
 ]
 
@@ -220,6 +221,11 @@ def child(module: str, *arguments: str, threads: int | None = None) -> str:
     if done.returncode:
         raise RuntimeError(f"python -m {module} {' '.join(arguments)} failed:\n{done.stderr[-2_000:]}")
     return done.stdout
+
+
+def say(line: str) -> None:
+    """Tell how a long run goes on, apart from its result."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:

@@ -24,7 +24,6 @@ The full run takes about 40 minutes on one core.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
@@ -33,8 +32,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
-from benchmarks.harness import Claim, Result, main, t_interval
-from benchmarks.papers.data import mnist
+from benchmarks.harness import Claim, Result, main, say, t_interval
+from benchmarks.papers.data import flat, mnist
 from benchmarks.papers.hashing import recipe
 from isthmus import AutoEncoder
 from isthmus.bottlenecks import OneHot
@@ -65,7 +64,7 @@ def run(quick: bool) -> Result:
                 "seconds": time.perf_counter() - began,
             }
             scores.setdefault(name, []).append(score)
-            _say(f"seed {seed}, {name}: " + ", ".join(f"{what} {value:.4g}" for what, value in score.items()))
+            say(f"seed {seed}, {name}: " + ", ".join(f"{what} {value:.4g}" for what, value in score.items()))
     return Result(TITLE, _claims(scores), {"epochs": epochs, "n_training": len(images), "scores": scores})
 
 
@@ -95,8 +94,8 @@ def _isthmus(images: np.ndarray, seed: int, epochs: int) -> Symbols:
 
 
 def _k_means(images: np.ndarray, seed: int, epochs: int) -> Symbols:
-    found = KMeans(DIGITS, n_init=10, random_state=seed).fit(_flat(images))
-    return lambda x: found.predict(_flat(x))
+    found = KMeans(DIGITS, n_init=10, random_state=seed).fit(flat(images))
+    return lambda x: found.predict(flat(x))
 
 
 def _auto_encoder(images: np.ndarray, seed: int, epochs: int) -> Symbols:
@@ -113,14 +112,6 @@ def _auto_encoder(images: np.ndarray, seed: int, epochs: int) -> Symbols:
 
 
 METHODS = {"isthmus": _isthmus, "k-means": _k_means, "auto-encoder and k-means": _auto_encoder}
-
-
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1) / 255
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,14 @@ Full run: about 40 minutes on one core. Needs ISTHMUS_DATA for the faces.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import map_coordinates
-from sklearn.decomposition import PCA
 
 from benchmarks.harness import Claim, Missing, Result, main, t_interval
-from benchmarks.papers.data import folder
+from benchmarks.papers.data import folder, pca_error, squared_error
 from isthmus import AutoEncoder
 from isthmus.rows import as_rows
 
@@ -112,12 +110,12 @@ def _square(face: np.ndarray) -> np.ndarray:
 def _curves(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
     n, epochs, seeds = (1_000, 2, 1) if quick else (20_000, 200, 2)
     train, test = curves(n, 0), curves(n // 2, 1)
-    errors = {size: _pca_error(_flat(train), _flat(test), size) for size in (6, 18)}
+    errors = {size: pca_error(_flat(train), _flat(test), size) for size in (6, 18)}
     found = []
     for seed in range(seeds):
         model = AutoEncoder(max_epochs=epochs, random_state=seed, callback=_told("curves"), **CURVES).fit(train)
         given = model.reconstruct_batch(model.modality_.to_batch(as_rows(test))).flatten(1).double().numpy()
-        found.append(_error(given, _flat(test)))
+        found.append(squared_error(given, _flat(test)))
     ratios = [value / errors[18] for value in found]
     claims = [
         Claim("curves: PCA-18, the self-check (5.90 in the paper, another draw)", errors[18]),
@@ -134,11 +132,11 @@ def _faces(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
     mean = train.mean(0)
     scale = np.sqrt((train - mean).var(0).mean())
     train, test = (train - mean) / scale, (test - mean) / scale
-    pca = _pca_error(train, test, 30)
+    pca = pca_error(train, test, 30)
     found = []
     for seed in range(seeds):
         model = AutoEncoder(max_epochs=epochs, random_state=seed, callback=_told("faces"), **FACES).fit(train)
-        found.append(_error(model.reconstruct(test), test))
+        found.append(squared_error(model.reconstruct(test), test))
     claims = [
         Claim("faces: PCA-30, the self-check (135 in the paper, other patches)", pca),
         Claim("faces: 625-2000-1000-500-30", must=pca, **t_interval(found)),
@@ -147,22 +145,13 @@ def _faces(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
     return claims, {"recipe": FACES, "epochs": epochs, "patches": n}
 
 
-def _pca_error(train: np.ndarray, test: np.ndarray, size: int) -> float:
-    pca = PCA(size, svd_solver="covariance_eigh").fit(train)
-    return _error(pca.inverse_transform(pca.transform(test)), test)
-
-
-def _error(given: np.ndarray, wanted: np.ndarray) -> float:
-    return float(np.mean(np.sum(np.square(given - wanted), 1)))
-
-
 def _flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float64)
 
 
 def _told(what: str) -> Any:
     def say(row: dict[str, Any]) -> None:
-        print(f"{what} epoch {row['epoch']}: held-out error {row.get('validation_error')}", file=sys.stderr, flush=True)
+        say(f"{what} epoch {row['epoch']}: held-out error {row.get('validation_error')}")
 
     return say
 

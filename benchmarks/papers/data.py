@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from benchmarks.harness import Missing
 
-__all__ = ["fashion", "folder", "idx", "mnist"]
+__all__ = ["fashion", "flat", "folder", "idx", "mnist", "pca_error", "squared_error"]
 
 
 def folder(name: str) -> Path:
@@ -50,3 +51,19 @@ def idx(path: Path) -> np.ndarray:
     data = gzip.decompress(path.read_bytes())
     shape = np.frombuffer(data, ">u4", data[3], offset=4)
     return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Return ``uint8`` images as rows of numbers between 0 and 1."""
+    return images.reshape(len(images), -1) / 255
+
+
+def squared_error(given: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the sum of squares over a row, averaged over the rows: Hinton and Salakhutdinov's error."""
+    return float(np.mean(np.sum(np.square(given - wanted), 1)))
+
+
+def pca_error(train: np.ndarray, test: np.ndarray, size: int) -> float:
+    """Return the error of test rows through the principal components of training rows."""
+    pca = PCA(size, svd_solver="covariance_eigh").fit(train)
+    return squared_error(pca.inverse_transform(pca.transform(test)), test)

@@ -15,16 +15,14 @@ Full run: about an hour on one core. Needs ISTHMUS_DATA.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 import click
 import numpy as np
-from sklearn.decomposition import PCA
 
-from benchmarks.harness import Claim, Result, main, t_interval
-from benchmarks.papers.data import mnist
+from benchmarks.harness import Claim, Result, main, say, t_interval
+from benchmarks.papers.data import flat, mnist, pca_error, squared_error
 from isthmus.recipes import deep_autoencoder
 from isthmus.rows import as_rows
 
@@ -49,7 +47,7 @@ SEEDS = {PAPER: 3, FREE: 1}
 def run(quick: bool, epochs: int | None = None, rows: str = "both") -> Result:
     """Deep auto-encoder on MNIST."""
     train, test = mnist("train")[0], mnist("test")[0]
-    pca = _pca_error(train, test)
+    pca = pca_error(flat(train), flat(test), 30)
     if abs(pca - 13.87) > 0.005:
         return Result(TITLE, skipped=f"PCA-30 gives {pca:.3f}, not 13.87: these are not the images of the paper")
     claims = [Claim("PCA-30, the self-check (13.87)", pca)]
@@ -75,7 +73,7 @@ def run(quick: bool, epochs: int | None = None, rows: str = "both") -> Result:
 def _fit(train: np.ndarray, test: np.ndarray, hidden: tuple[int, ...], epochs: int, seed: int, history: list) -> float:
     def told(row: dict[str, Any]) -> None:
         history.append(row)
-        print(f"{hidden} epoch {row['epoch']}: held out {row.get('validation_error')}", file=sys.stderr, flush=True)
+        say(f"{hidden} epoch {row['epoch']}: held out {row.get('validation_error')}")
 
     model = deep_autoencoder(
         hidden=hidden,
@@ -88,17 +86,7 @@ def _fit(train: np.ndarray, test: np.ndarray, hidden: tuple[int, ...], epochs: i
     ).fit(train)
     # From values between 0 and 1: a reconstruction of bytes would be rounded.
     ours = model.reconstruct_batch(model.modality_.to_batch(as_rows(test))).flatten(1).double().numpy()
-    return _error(ours, test)
-
-
-def _pca_error(train: np.ndarray, test: np.ndarray) -> float:
-    flat = train.reshape(len(train), -1) / 255
-    pca = PCA(30, svd_solver="covariance_eigh").fit(flat)
-    return _error(pca.inverse_transform(pca.transform(test.reshape(len(test), -1) / 255)), test)
-
-
-def _error(given: np.ndarray, images: np.ndarray) -> float:
-    return float(np.mean(np.sum((given - images.reshape(len(images), -1) / 255) ** 2, axis=1)))
+    return squared_error(ours, flat(test))
 
 
 if __name__ == "__main__":

@@ -20,14 +20,14 @@ The full run takes some two hours on one core; --quick, on two sets and few imag
 from __future__ import annotations
 
 import math
-import sys
 import time
 from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC
 
-from benchmarks.harness import Claim, Result, main, t_interval
+from benchmarks.harness import Claim, Result, main, say, t_interval
+from benchmarks.papers.data import flat
 from benchmarks.papers.larochelle import SETS, Split, draw
 from isthmus import AutoEncoder
 from isthmus.jobs import PretrainedClassifier
@@ -99,7 +99,7 @@ def run(quick: bool) -> Result:
         for network in NETWORKS:
             began = time.perf_counter()
             error = _fitted(name, split, network, quick)
-            _say(f"{name}: {network} {error:.2f} %, {time.perf_counter() - began:.0f} s")
+            say(f"{name}: {network} {error:.2f} %, {time.perf_counter() - began:.0f} s")
             below[network] += error < RECALLED[name][1]
             what = f"{name}, {network} (SdA-3, recalled: {RECALLED[name][1]})"
             claims.append(Claim(what, error, unit=" %", **_interval(error, len(split.test[1]))))
@@ -123,7 +123,7 @@ def _anchor(name: str, error: float, n_test: int) -> list[Claim]:
 
 def _vector_machine(split: Split) -> tuple[float, dict[str, float]]:
     """Return the test error in percent, and what was chosen."""
-    (x, y), (held, truth), (test, wanted) = ((_flat(images), labels) for images, labels in _parts(split))
+    (x, y), (held, truth), (test, wanted) = ((flat(images), labels) for images, labels in _parts(split))
     # Gamma is in units of one over the images' variance, as scikit-learn's 'scale' has it.
     variance = float(x.var(0).sum())
     found = []
@@ -135,7 +135,7 @@ def _vector_machine(split: Split) -> tuple[float, dict[str, float]]:
     model = SVC(C=cost, gamma=gamma / variance, cache_size=1_000)
     model.fit(np.concatenate([x, held]), np.concatenate([y, truth]))
     measured = 100 * (1 - model.score(test, wanted))
-    _say(f"SVM, gamma {gamma} / variance, C {cost}: {measured:.2f} %")
+    say(f"SVM, gamma {gamma} / variance, C {cost}: {measured:.2f} %")
     return measured, {"gamma_times_variance": gamma, "C": cost, "validation_error": 100 * error}
 
 
@@ -171,7 +171,7 @@ def _with_few_labels(name: str) -> list[Claim]:
                 few = np.random.default_rng(seed).choice(len(x), n, replace=False)
                 job = PretrainedClassifier(estimator, strategy=strategy, layer="code", random_state=seed, **HEAD)
                 errors.append(100 * (1 - job.fit(x[few], y[few]).score(test, wanted)))
-            _say(f"{name}, {n} labels, {what}: {np.mean(errors):.2f} %")
+            say(f"{name}, {n} labels, {what}: {np.mean(errors):.2f} %")
             spread = t_interval(errors) if len(errors) > 1 else {"measured": errors[0]}
             claims.append(Claim(f"{name}, {n:,} labels, three dense layers, {what}", unit=" %", **spread))
     return claims
@@ -187,17 +187,9 @@ def _parts(split: Split) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     return split.train, split.validation, split.test
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1) / 255
-
-
 def _cut(split: Split, n: int) -> Split:
     train, validation, test = ((images[:n], labels[:n]) for images, labels in _parts(split))
     return Split(train, validation, test)
-
-
-def _say(line: str) -> None:
-    print(f"denoising: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

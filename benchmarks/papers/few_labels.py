@@ -14,7 +14,6 @@ The full run takes some 3 hours on one core; --quick, on few images, a minute.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -25,7 +24,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.harness import Claim, Result, main, t_interval
+from benchmarks.harness import Claim, Result, main, say, t_interval
 from benchmarks.papers.data import fashion, mnist
 from isthmus import AutoEncoder
 from isthmus.jobs import PretrainedClassifier
@@ -74,7 +73,7 @@ def _errors(
     began = time.perf_counter()
     model = AutoEncoder(**NETWORK, corruption=MOVED[name], max_epochs=2 if quick else EPOCHS, random_state=0)
     fitted = model.fit(x)
-    _say(f"{name}: pre-trained in {time.perf_counter() - began:.0f} s")
+    say(f"{name}: pre-trained in {time.perf_counter() - began:.0f} s")
     errors: dict[str, list[float]] = {}
     for seed in range(1 if quick else 5):
         few = _few(y, seed)
@@ -87,7 +86,7 @@ def _errors(
             job.fit(*((x, few) if is_network else (codes, y[known])))
             error = 100 * (1 - job.score(test if is_network else codes_test, wanted))
             errors.setdefault(method, []).append(error)
-            _say(f"{name}, draw {seed}, {method}: {error:.2f} %, {time.perf_counter() - began:.0f} s")
+            say(f"{name}, draw {seed}, {method}: {error:.2f} %, {time.perf_counter() - began:.0f} s")
     return errors
 
 
@@ -141,10 +140,6 @@ def _few(y: np.ndarray, seed: int) -> np.ndarray:
     few = np.full(len(y), -1)
     few[chosen] = y[chosen]
     return few
-
-
-def _say(line: str) -> None:
-    print(f"few labels: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ from __future__ import annotations
 import io
 import logging
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,7 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness import RESULTS, Claim, Missing, Result, main, t_interval
+from benchmarks.harness import RESULTS, Claim, Missing, Result, main, say, t_interval
 from benchmarks.papers.classifier import Classifier, train_classifier
 from benchmarks.papers.data import fashion, mnist
 from isthmus import AutoEncoder
@@ -96,13 +95,13 @@ def _data_set(name: str, read: Callable[[str], Any], plan: Plan, is_drawn: bool)
     images, labels, test = images[: plan.rows], labels[: plan.rows], test[: plan.samples]
     judge = train_classifier(images, labels, plan.judge_epochs)
     accuracy = float((judge.classes(test) == test_labels[: len(test)]).mean())
-    _say(f"{name}: test accuracy of the classifier {accuracy:.4f}")
+    say(f"{name}: test accuracy of the classifier {accuracy:.4f}")
     runs = []
     for seed in range(plan.seeds):
         drawn, seconds = _contenders(images, plan, seed)
         scores = _judged(judge, drawn, test)
         runs.append({"seed": seed, "cpu_seconds": seconds, "scores": scores})
-        _say(f"{name}, seed {seed}: {scores}, processor seconds {seconds}")
+        say(f"{name}, seed {seed}: {scores}, processor seconds {seconds}")
         if is_drawn and not seed:
             _draw(name, drawn, test)
     return {"classifier_accuracy": accuracy, "runs": runs}
@@ -235,10 +234,6 @@ def _draw(name: str, drawn: dict[str, np.ndarray], test: np.ndarray) -> None:
 def _as_bytes(pixels: np.ndarray) -> np.ndarray:
     """Return pixels between 0 and 1 as bytes, as the real images are."""
     return np.round(255 * pixels.clip(0, 1)).astype(np.uint8)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,14 @@ The full run takes about 40 minutes on one core: nine fits of three minutes, ITQ
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-from benchmarks.harness import Claim, Result, main, t_interval
-from benchmarks.papers.data import mnist
+from benchmarks.harness import Claim, Result, main, say, t_interval
+from benchmarks.papers.data import flat, mnist
 from isthmus import AutoEncoder
 from isthmus.bottlenecks import Binary
 from isthmus.corruptions import Affine, Chain, Elastic
@@ -62,7 +61,7 @@ def run(quick: bool) -> Result:
                 database, asked = method(images, test_images[queries], size, seed, epochs)
                 score = precision(database, labels, asked, test_labels[queries])
                 scores.setdefault(name, []).append(score)
-                _say(f"{size} bits, seed {seed}, {name}: mAP {score[0]:.3f}, {time.perf_counter() - began:.0f} s")
+                say(f"{size} bits, seed {seed}, {name}: mAP {score[0]:.3f}, {time.perf_counter() - began:.0f} s")
         figures[f"{size} bits"] = scores
         claims += _claims(size, {name: np.array(both) for name, both in scores.items()})
     return Result(TITLE, claims, figures)
@@ -120,40 +119,32 @@ def recipe(bottleneck: Any, consistency: float, **information: Any) -> dict[str,
 
 
 def _itq(images: np.ndarray, queries: np.ndarray, size: int, seed: int, epochs: int) -> tuple[np.ndarray, ...]:
-    pca = PCA(size, svd_solver="covariance_eigh").fit(_flat(images))
-    v = pca.transform(_flat(images))
+    pca = PCA(size, svd_solver="covariance_eigh").fit(flat(images))
+    v = pca.transform(flat(images))
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))
     for _ in range(50):
         # The best rotation for these signs, and the signs of it: equations 3 and 2.
         left, _, right = np.linalg.svd(_signs(v @ rotation).T @ v)
         rotation = (left @ right).T
-    return tuple(_signs(pca.transform(_flat(x)) @ rotation) for x in (images, queries))
+    return tuple(_signs(pca.transform(flat(x)) @ rotation) for x in (images, queries))
 
 
 def _pca(images: np.ndarray, queries: np.ndarray, size: int, seed: int, epochs: int) -> tuple[np.ndarray, ...]:
-    pca = PCA(size, svd_solver="covariance_eigh").fit(_flat(images))
-    return tuple(_signs(pca.transform(_flat(x))) for x in (images, queries))
+    pca = PCA(size, svd_solver="covariance_eigh").fit(flat(images))
+    return tuple(_signs(pca.transform(flat(x))) for x in (images, queries))
 
 
 def _lsh(images: np.ndarray, queries: np.ndarray, size: int, seed: int, epochs: int) -> tuple[np.ndarray, ...]:
-    mean = _flat(images).mean(0)
+    mean = flat(images).mean(0)
     planes = np.random.default_rng(seed).normal(size=(len(mean), size))
-    return tuple(_signs((_flat(x) - mean) @ planes) for x in (images, queries))
+    return tuple(_signs((flat(x) - mean) @ planes) for x in (images, queries))
 
 
 METHODS = {"isthmus": _isthmus, "ITQ": _itq, "PCA hashing": _pca, "LSH": _lsh}
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1) / 255
-
-
 def _signs(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, 1, -1).astype(np.float32)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

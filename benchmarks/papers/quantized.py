@@ -18,7 +18,6 @@ some 40 minutes on one core.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Claim, Missing, Result, main, t_interval
+from benchmarks.harness import Claim, Missing, Result, main, say, t_interval
 from benchmarks.papers.data import fashion
 from isthmus import AutoEncoder
 from isthmus.batch import Code
@@ -120,7 +119,7 @@ def run(quick: bool) -> Result:
         for name, part in contenders.items():
             found = _measure(part, images[: plan["images"]], test, plan["epochs"], seed)
             measured[name].append(found)
-            _say(f"seed {seed}, {name}: {found}")
+            say(f"seed {seed}, {name}: {found}")
     errors = {name: [found["error"] for found in runs] for name, runs in measured.items()}
     # Named before the fits: the best of several on the test images would be a choice made there.
     ours = next(iter(OURS))
@@ -152,7 +151,7 @@ def _choose(images: np.ndarray, plan: dict[str, int]) -> dict[str, float]:
     found = {}
     for name in list(THEIRS)[-plan["settings"] :]:
         found[name] = _measure(Theirs(name), images[:n], held_out, plan["choose_epochs"], 0)["error"]
-        _say(f"their {name}: {found[name]:.3f}")
+        say(f"their {name}: {found[name]:.3f}")
     return found
 
 
@@ -193,10 +192,6 @@ def _counted(indices: Any, counts: Tensor) -> Tensor:
     symbols = round(2 ** (BITS / places))
     new = [torch.bincount(indices[..., place].flatten(), minlength=symbols) for place in range(places)]
     return torch.stack(new).double() + (counts if len(counts) else 0)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

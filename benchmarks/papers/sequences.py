@@ -25,8 +25,6 @@ Needs ISTHMUS_DATA with `ucr_ecg` and `nab`. Takes some 40 minutes on one free c
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -37,7 +35,7 @@ from sklearn.model_selection import GridSearchCV, KFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.harness import Claim, Result, main, t_interval
+from benchmarks.harness import Claim, Result, main, say, t_interval
 from benchmarks.papers.data import folder
 from isthmus import AutoEncoder
 
@@ -71,10 +69,10 @@ def run(quick: bool) -> Result:
             data = splits(seed, quick)
             for network, parts in NETWORKS.items():
                 ratios[network].append(_ratio(data["train"], data["test"], parts, seed, epochs))
-                _say(f"{name}, seed {seed}, {network}: {ratios[network][-1]:.3f} of PCA's error")
+                say(f"{name}, seed {seed}, {network}: {ratios[network][-1]:.3f} of PCA's error")
             for features, accuracy in _probe(data, seed, epochs).items():
                 probes.setdefault(features, []).append(accuracy)
-                _say(f"{name}, seed {seed}, probe of {features}: {accuracy:.3f}")
+                say(f"{name}, seed {seed}, probe of {features}: {accuracy:.3f}")
         figures[name] = {"error over PCA's": ratios, "probe accuracy": probes}
         claims += [Claim(f"{name}, error over PCA's, {one}", must=1.0, **t_interval(of)) for one, of in ratios.items()]
         gain = [100 * (ours - raw) for ours, raw in zip(probes["contrastive"], probes["raw"], strict=True)]
@@ -136,10 +134,6 @@ def _windows(seed: int, quick: bool) -> dict[str, np.ndarray]:
 
 def _standardised(series: np.ndarray) -> np.ndarray:
     return (series - series.mean(1, keepdims=True)) / np.maximum(series.std(1, keepdims=True), 1e-6)
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

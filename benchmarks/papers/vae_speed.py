@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Claim, Missing, Result, main, range_of
+from benchmarks.harness import Claim, Missing, Result, main, range_of, say
 from benchmarks.papers.data import mnist
 from isthmus import AutoEncoder
 from isthmus.bottlenecks import Gaussian
@@ -56,11 +55,11 @@ def run(quick: bool) -> Result:
     with threads_set(1):
         for seed in seeds:
             theirs = _pythae(train[:rows], test, epochs, seed)
-            _say(f"seed {seed}: pythae {theirs['seconds']:.1f} s, ELBO {-theirs['nats']:.3f}")
+            say(f"seed {seed}: pythae {theirs['seconds']:.1f} s, ELBO {-theirs['nats']:.3f}")
             tried: list[dict[str, Any]] = []
             for budget in BUDGETS:
                 tried.append(_isthmus(train[:rows], test, budget, seed) | {"epochs": budget})
-                _say(f"seed {seed}: isthmus {budget} epochs, {tried[-1]['seconds']:.1f} s, {-tried[-1]['nats']:.3f}")
+                say(f"seed {seed}: isthmus {budget} epochs, {tried[-1]['seconds']:.1f} s, {-tried[-1]['nats']:.3f}")
                 if tried[-1]["nats"] <= theirs["nats"]:
                     break
             rounds.append({"seed": seed, "pythae": theirs, "isthmus": tried})
@@ -147,10 +146,6 @@ def _judged(encode: Encode, decode: Decode, test: np.ndarray) -> dict[str, float
     error = 0.5 * float((output - x).square().sum(1).double().mean())
     divergence = float(0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).double().mean())
     return {"nats": error + divergence, "half_error": error, "divergence": divergence}
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

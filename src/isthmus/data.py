@@ -99,13 +99,16 @@ def gathered(modality: Part, rows: Rows) -> Rows:
     return modality.gather(rows) if hasattr(modality, "gather") else rows
 
 
-def joined(pieces: list[Any], rows: Rows) -> Any:
-    """Return what blocks of rows became as one, series as long as theirs."""
-    whole = pieces[0] if len(pieces) == 1 else None
-    if whole is None:
-        whole = (
-            np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else [one for part in pieces for one in part]
-        )
+def joined(pieces: list[Any], rows: Rows | None = None) -> Any:
+    """Return pieces of rows as one; with the rows that they were made from, series as long as theirs."""
+    if len(pieces) == 1:
+        whole = pieces[0]
+    elif isinstance(pieces[0], np.ndarray):
+        whole = np.concatenate(pieces)
+    elif isinstance(pieces[0], pl.DataFrame):
+        whole = pl.concat(pieces)
+    else:
+        whole = [one for piece in pieces for one in piece]
     if isinstance(rows, SequenceRows):
         return [series[:steps] for series, steps in zip(whole, rows.lengths.tolist(), strict=True)]
     return whole

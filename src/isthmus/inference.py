@@ -37,9 +37,9 @@ def steps(module: AutoEncoderModule, stored: Batch) -> Iterator[tuple[slice, Ste
             yield piece, module(stored[piece].to(weight.device))
 
 
-def encode(module: AutoEncoderModule, stored: Batch) -> Tensor:
-    """Return the codes of stored rows, each flattened, on the processor."""
-    return _gather(module, stored, lambda piece: module.encode(piece).flatten(1))
+def encode(module: AutoEncoderModule, stored: Batch, drawn: bool = False) -> Tensor:
+    """Return the codes of stored rows, each flattened, on the processor; drawn from their posterior if asked."""
+    return _gather(module, stored, lambda piece: module.encode(piece, drawn).flatten(1))
 
 
 def costs(module: AutoEncoderModule, stored: Batch) -> Tensor:

@@ -192,9 +192,10 @@ class AutoEncoderModule(nn.Module):
         for part in self._followers:
             part.after_step(progress)
 
-    def encode(self, stored: Batch) -> Tensor:
-        """Return the code ``(b, *p, d)`` of uncorrupted examples."""
-        return self.bottleneck(self.encoder(self.modality.expand(stored))).z
+    def encode(self, stored: Batch, drawn: bool = False) -> Tensor:
+        """Return the code ``(b, *p, d)`` of uncorrupted examples; drawn if asked, where the bottleneck can draw."""
+        code = getattr(self.bottleneck, "draw", self.bottleneck) if drawn else self.bottleneck
+        return code(self.encoder(self.modality.expand(stored))).z
 
     @torch.no_grad()
     def start(self, stored: Batch) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from isthmus.building import require_ability
 from isthmus.cli.inputs import open_model, read_for
 from isthmus.cli.outputs import PICTURES, check_not_input, check_rows_out, check_stdout, said_place, write_rows
 from isthmus.cli.talk import count, figures, say
+from isthmus.data import joined
 from isthmus.jobs import Generator
 from isthmus.jobs.job import choose
 from isthmus.modalities import Images
@@ -65,19 +65,7 @@ def _walk(job: Generator, estimator: Any, path: Path, steps: int, resize: bool) 
     index = np.arange(n)
     walked = job.interpolate(choose(given.rows, index[:-1]), choose(given.rows, index[1:]), steps)
     # By walk and then by step, where they come by step and then by walk.
-    return _joined([_one(rows, walk) for walk in range(n - 1) for rows in walked])
-
-
-def _one(rows: Any, i: int) -> Any:
-    return rows.iloc[i : i + 1] if hasattr(rows, "iloc") else rows[i : i + 1]
-
-
-def _joined(pieces: list[Any]) -> Any:
-    if isinstance(pieces[0], np.ndarray):
-        return np.concatenate(pieces)
-    if isinstance(pieces[0], list):
-        return [row for piece in pieces for row in piece]
-    return pl.concat([piece if isinstance(piece, pl.DataFrame) else pl.from_pandas(piece) for piece in pieces])
+    return joined([rows[walk : walk + 1] for walk in range(n - 1) for rows in walked])
 
 
 def _write(out: Path, rows: Any, across: int) -> None:

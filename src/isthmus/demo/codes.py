@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from isthmus import pictures
 from isthmus.demo.tour import Tour, beside, verdict
@@ -110,9 +111,8 @@ def _strangeness(tour: Tour, steps: np.ndarray) -> float:
 
 
 def _nearest(tour: Tour, images: np.ndarray) -> float:
-    flat, train = (one.reshape(len(one), -1).astype(np.float64) for one in (images, tour.train))
-    squares = np.square(flat).sum(1)[:, None] + np.square(train).sum(1)[None] - 2 * flat @ train.T
-    return float(np.sqrt(squares.min(1).clip(0)).mean())
+    flat, train = (one.reshape(len(one), -1) for one in (images, tour.train))
+    return float(NearestNeighbors(n_neighbors=1).fit(train).kneighbors(flat)[0].mean())
 
 
 def _product_quantized(train: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from isthmus.building import part_of
 from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
 from isthmus.guards import seeded
-from isthmus.inference import decode
+from isthmus.inference import decode, encode
 from isthmus.jobs.baselines import GaussianMixtureOnPCA, Matrix
 from isthmus.jobs.densities import density_from, density_state, fit_density
 from isthmus.jobs.job import Job, choose, is_table
@@ -33,7 +33,6 @@ __all__ = ["Generator"]
 
 VALUES = ("auto", "mean", "draw")
 PATHS = ("line", "arc")
-PIECE = 1_024
 MOST_COMPARED = 2_000
 VARIANCE = 0.9
 # Of a density that nobody chose: a covariance takes several rows for each dimension.
@@ -268,15 +267,9 @@ class Generator(Job):
 
     def _codes(self, rows: Rows, seed: int) -> Tensor:
         """Return the codes of rows, ``(n, values of a code)``, drawn where the bottleneck draws."""
-        module, modality = self.estimator_.module_, self.estimator_.modality_
-        device = next(module.parameters()).device
-        code = getattr(module.bottleneck, "draw", module.bottleneck)
-        found = []
-        with seeded(seed, str(device)), torch.no_grad():
-            for block in blocks(rows, modality, self._dtype):
-                for begin in range(0, len(block), PIECE):
-                    source = modality.expand(block[begin : begin + PIECE].to(device))
-                    found.append(code(module.encoder(source)).z.flatten(1).cpu())
+        model = self.estimator_
+        with seeded(seed, self._device):
+            found = [encode(model.module_, block, drawn=True) for block in blocks(rows, model.modality_, self._dtype)]
         return torch.cat(found)
 
     def _decoded(self, z: Tensor, mean: bool = False) -> Any:

@@ -36,7 +36,7 @@ class SimilaritySearch(Job):
         How many rows :meth:`kneighbors` returns where it is not told.
     metric : {'cosine', 'euclidean', 'hamming'}, default='cosine'
         Between codes. Hamming: each number becomes a bit, whether it is above its median, and
-        codes are kept as packed bits, a sixteenth of their size; meant for binary bottlenecks.
+        codes are kept as packed bits, a thirty-second of their size in float32; meant for binary bottlenecks.
     index : {'exact', 'flat', 'hnsw', 'ivf'}, default='exact'
         'exact' compares all codes, by products of matrices, in bounded memory: the right
         choice up to some million rows. The others need faiss (``pip install
