@@ -14,6 +14,8 @@ from isthmus.part import Part
 
 __all__ = ["AutoEncoderModule"]
 
+USE = ("perplexity", "share_used")
+
 
 class AutoEncoderModule(nn.Module):
     """Corruption, encoder, bottleneck, decoder, loss and penalties, joined.
@@ -186,6 +188,10 @@ class AutoEncoderModule(nn.Module):
             if hasattr(penalty, "arrange"):
                 data = penalty.arrange(data, training, batch_size, self.modality)
         return data
+
+    def usage(self) -> dict[str, float]:
+        """Return how much of a discrete code is in use; nothing for another code."""
+        return {name: getattr(self.bottleneck, name) for name in USE if hasattr(self.bottleneck, name)}
 
     def after_step(self, progress: float) -> None:
         """Tell the parts that ask for it that a step was taken; ``progress`` is the share of all steps."""

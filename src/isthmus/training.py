@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 Callback = Callable[[dict[str, Any]], None]
 PROGRESS = ("epoch", "offset", "step", "stale", "rate", "sums", "history")
-USE = ("perplexity", "share_used")
 BLOCK_BYTES = 2**24
 EVALUATION_BATCH = 4_096
 
@@ -61,7 +60,9 @@ def train(
     Parameters
     ----------
     module : AutoEncoderModule
-        Built, on the device, in the dtype.
+        Built, on the device, in the dtype. Any module does that answers as this one does:
+        ``forward(stored, as_training)`` and ``cost``, ``loss.error``, ``arrange``,
+        ``after_step``, ``usage`` and ``is_game``.
     data : Data
         Stored examples.
     options : Options
@@ -195,7 +196,7 @@ class _Fit:
             row |= self.evaluate(data, held_out, every)
         row["seconds"] = seconds
         # How much of a discrete code is in use: what collapses does so long before the error tells.
-        row |= {name: getattr(self.module.bottleneck, name) for name in USE if hasattr(self.module.bottleneck, name)}
+        row |= self.module.usage()
         self.history.append(row)
         if callback is not None:
             callback({"kind": "epoch", "max_epochs": self.options.max_epochs} | row)

@@ -247,3 +247,8 @@ def test_wrong_walks_and_directions_are_refused(fitted):
         fitted.shift(rows, np.zeros(5))
     with pytest.raises(ValueError, match="values must be one of"):
         Generator(values="median").fit(rows)
+
+
+def test_a_prior_of_symbols_is_no_density_of_codes():
+    with pytest.raises(ValueError, match="is a prior of symbols"):
+        Generator(AutoEncoder(max_epochs=1, **QUICK), density="autoregressive").fit(numbers(20))

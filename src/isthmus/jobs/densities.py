@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,14 @@ def fit_density(prior: Part, z: Tensor, seed: int, threads: int = 1) -> Part:
     -------
     Part
         Built, fitted, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If it is a prior of symbols, or one that needs a bottleneck.
     """
+    if "symbols" in inspect.signature(prior.setup).parameters:
+        raise ValueError(f"{prior!r} is a prior of symbols: give it to the bottleneck, as vector_quantizer(prior=...).")
     with seeded(seed), threads_set(threads):
         prior.build_with({"size": z.shape[1], "width": z.shape[1], "positions": []}).to(z)
         some = z[torch.randperm(len(z))[:MOST_AT_START]]
@@ -93,8 +101,6 @@ class _Density(nn.Module):
         super().__init__()
         self.density = density
         self.loss = _NoError()
-        # The loop asks a bottleneck how much of a discrete code is in use; codes are data here.
-        self.bottleneck = None
 
     def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
         """Return the rows as they are: a code has no row that it belongs beside."""
@@ -105,6 +111,10 @@ class _Density(nn.Module):
 
     def cost(self, step: Step) -> Tensor:
         return -self.density.log_prob(step.code.z)
+
+    def usage(self) -> dict[str, float]:
+        """Return nothing: codes are data here, and none is discrete."""
+        return {}
 
     def after_step(self, progress: float) -> None:
         if hasattr(self.density, "after_step"):

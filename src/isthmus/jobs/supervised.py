@@ -176,6 +176,10 @@ class Supervised(nn.Module):
         disagreement = self.loss.agree(step.output, guess)
         return torch.where(self.loss.known(step.target), nats, self.consistency * disagreement)
 
+    def usage(self) -> dict[str, float]:
+        """Return nothing: how much of a code is in use was told when it was learned."""
+        return {}
+
     def arrange(self, data: Any, training: Tensor, batch_size: int) -> Any:
         """Return the data as they are: no example need stand beside another."""
         return data
