@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from benchmarks.harness import Claim, Missing, Result, main, t_interval
+from benchmarks.harness import Claim, Missing, Result, main, say, t_interval
 from benchmarks.papers.data import folder, pca_error, squared_error
 from isthmus import AutoEncoder
 from isthmus.rows import as_rows
@@ -150,10 +150,10 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 
 def _told(what: str) -> Any:
-    def say(row: dict[str, Any]) -> None:
+    def tell(row: dict[str, Any]) -> None:
         say(f"{what} epoch {row['epoch']}: held-out error {row.get('validation_error')}")
 
-    return say
+    return tell
 
 
 if __name__ == "__main__":

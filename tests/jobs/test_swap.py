@@ -35,7 +35,7 @@ def halves() -> FactorSwapper:
         dtype="float64",
         random_state=0,
     )
-    job = FactorSwapper(model).fit(X)
+    job = FactorSwapper(model, random_state=0).fit(X)
     module = job.estimator_.module_
     state = {name: value.clone().zero_() for name, value in module.state_dict().items()}
     # The first factor is the first column, the second the third.
