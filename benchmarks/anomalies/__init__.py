@@ -1,0 +1,1 @@
+"""The anomalies' table, one module per row; `python -m benchmarks.anomalies --help`."""
