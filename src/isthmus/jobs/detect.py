@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -15,9 +14,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.decisions import (
+    AtRate,
+    Discoveries,
+    Rule,
+    Threshold,
+    Worst,
+    p_values,
+    rate_of_budget,
+    rows_needed,
+    smallest_rate,
+    threshold_at,
+)
 from isthmus.estimator import AutoEncoder
+from isthmus.jobs.alerting import records
 from isthmus.jobs.baselines import Matrix, NeighborDistance, PCAReconstruction
 from isthmus.jobs.cells import TypicalErrors, cells_of
+from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job, choose, is_table
 from isthmus.jobs.reasons import cell_reasons, region_reasons
 from isthmus.modalities import Tables
@@ -51,10 +64,17 @@ class AnomalyDetector(OutlierMixin, Job):
         Rows whose :meth:`score_samples` is below it are anomalies.
     held_out_scores_ : ndarray
         Scores of the held-out rows, in ascending order.
+    threshold_ : Threshold
+        ``offset_`` with what is known of it; see :class:`isthmus.decisions.Threshold`.
+    false_alarm_interval_ : tuple of float
+        Where the share of all normal rows that are below ``offset_`` lies, for 95 % of draws
+        of the held-out rows.
     attainable_rate_ : float
         The lowest false-alarm rate, not below the one asked for, that so many held-out rows
         can vouch for: at least ``1 / (m + 1)`` for ``m`` rows. If it is above the rate asked
         for, a warning is logged.
+    model_id_ : str
+        Names the model by its contents: equal after saving and loading, and for any threshold.
     typical_errors_ : ndarray
         Mean held-out error of each cell: squared, in the units of the batch, or nats for
         booleans and categories.
@@ -188,32 +208,105 @@ class AnomalyDetector(OutlierMixin, Job):
                 explained += region_reasons(cells, typical, n_reasons)
         return explained
 
-    def alerts(self, X: Any, n_reasons: int = 3) -> list[dict[str, Any]]:
+    def p_values(self, X: Any) -> np.ndarray:
+        """Return for each row how often a normal one would be as odd, or odder, ``(n,)``.
+
+        Conformal p-values of the held-out scores: see :func:`isthmus.decisions.p_values`.
+        """
+        return p_values(self.held_out_scores_, self.score_samples(X))
+
+    def set_threshold(
+        self,
+        false_alarm_rate: float | None = None,
+        *,
+        confidence: float | None = None,
+        alerts_per_day: float | None = None,
+        rows_per_day: float | None = None,
+    ) -> Self:
+        """Move the threshold; nothing is fitted again, and scores and p-values stay.
+
+        Parameters
+        ----------
+        false_alarm_rate : float, optional
+            Share of normal rows that may be called anomalies.
+        confidence : float, optional
+            By default that share is kept on average over draws of the held-out rows; with
+            ``confidence=0.95`` it is kept for 95 % of the draws, by a lower threshold.
+        alerts_per_day, rows_per_day : float, optional
+            Instead of a rate: so many of so many normal rows a day.
+
+        Returns
+        -------
+        Self
+            Its parameter ``false_alarm_rate`` is the new rate, and is saved with it.
+
+        Examples
+        --------
+        >>> rows = np.random.default_rng(0).normal(size=(200, 3))
+        >>> detector = AnomalyDetector(AutoEncoder(max_epochs=2), random_state=0).fit(rows)
+        >>> detector.set_threshold(0.1).offset_ < detector.set_threshold(0.2).offset_
+        True
+        """
+        check_is_fitted(self, "estimator_")
+        by_day = alerts_per_day is not None and rows_per_day is not None
+        if (false_alarm_rate is not None) == by_day or (alerts_per_day is None) != (rows_per_day is None):
+            raise ValueError(
+                "give false_alarm_rate, or both alerts_per_day and rows_per_day; got "
+                f"{false_alarm_rate=}, {alerts_per_day=}, {rows_per_day=}."
+            )
+        if alerts_per_day is not None and rows_per_day is not None:
+            false_alarm_rate = rate_of_budget(alerts_per_day, rows_per_day)
+        assert false_alarm_rate is not None
+        threshold = threshold_at(self.held_out_scores_, false_alarm_rate, confidence)
+        if confidence is not None:
+            if threshold.bound(confidence) > false_alarm_rate:
+                _warn_of(threshold, false_alarm_rate, confidence)
+            # The rate at which this threshold is found again, after saving too.
+            false_alarm_rate = threshold.expected_rate
+        self.false_alarm_rate = false_alarm_rate
+        self._apply(self.held_out_scores_)
+        return self
+
+    def rule(self, *, budget: int | None = None, fdr: float | None = None) -> Rule:
+        """Return how scores become alerts: by the threshold, or as :meth:`alerts` is asked."""
+        check_is_fitted(self, "estimator_")
+        if budget is not None and fdr is not None:
+            raise ValueError(f"give a budget or a false discovery rate, not both; got {budget=}, {fdr=}.")
+        if budget is not None:
+            return Worst(budget)
+        return AtRate(self.threshold_) if fdr is None else Discoveries(self.held_out_scores_, fdr)
+
+    def alerts(
+        self, X: Any, n_reasons: int = 3, *, budget: int | None = None, fdr: float | None = None
+    ) -> list[dict[str, Any]]:
         """Return the anomalies among these rows, the least normal first.
+
+        Parameters
+        ----------
+        X : array-like, data frame or Rows
+            The rows; with ``budget`` or ``fdr``, the whole batch that these are about.
+        n_reasons : int, default=3
+            At most so many reasons an alert.
+        budget : int, optional
+            Instead of those below the threshold: so many, the least normal.
+        fdr : float, optional
+            Instead: as many as leave on average at most this share of false alarms among
+            them (:func:`isthmus.decisions.benjamini_hochberg`).
 
         Returns
         -------
         list of dict
             ``row`` (its position), ``score`` (as of :meth:`score_samples`), ``percentile``
-            (per cent of the held-out rows that are more normal), ``threshold`` (``offset_``),
-            ``reasons`` and ``missing`` (as of :meth:`explain`).
+            (per cent of the held-out rows that are more normal), ``p_value`` (as of
+            :meth:`p_values`), ``threshold`` (what the score is below), ``severity`` (1 at
+            the threshold of ``false_alarm_rate``, 2 twice as far from the middle held-out row;
+            no probability), ``reasons`` (as of :meth:`explain`), ``issues`` (cells that are
+            missing or never seen) and ``model`` (``model_id_``).
         """
         rows = self._rows(X)
         scores = self.score_samples(rows)
-        found = np.flatnonzero(scores < self.offset_)
-        found = found[np.argsort(scores[found], kind="stable")]
-        if not len(found):
-            return []
-        return [
-            {
-                "row": int(row),
-                "score": float(scores[row]),
-                "percentile": self._percentile(scores[row]),
-                "threshold": self.offset_,
-            }
-            | why
-            for row, why in zip(found, self.explain(choose(rows, found), n_reasons), strict=True)
-        ]
+        decision = self.rule(budget=budget, fdr=fdr).decide(scores)
+        return sorted(records(self, rows, scores, decision, n_reasons), key=lambda record: record["score"])
 
     def baselines(self) -> dict[str, Any]:
         """Return PCA reconstruction, kNN distance and isolation forest."""
@@ -246,7 +339,7 @@ class AnomalyDetector(OutlierMixin, Job):
         table = [{"method": "auto-encoder"} | _figures(job.score_samples(test), job.offset_, y)]
         for name, model in job.baselines().items():
             model.fit(choose(rows, kept))
-            offset, _ = _threshold(np.sort(model.score_samples(choose(rows, held_out))), self.false_alarm_rate)
+            offset = threshold_at(model.score_samples(choose(rows, held_out)), self.false_alarm_rate).offset
             table.append({"method": name} | _figures(model.score_samples(test), offset, y))
         return table
 
@@ -294,39 +387,44 @@ class AnomalyDetector(OutlierMixin, Job):
         return np.sort(order[held_out:]), np.sort(order[:held_out])
 
     def _set_threshold(self, scores: np.ndarray) -> None:
-        self.held_out_scores_ = np.sort(scores)
         self.typical_errors_ = self._typical.mean
-        self.offset_, self.attainable_rate_ = _threshold(self.held_out_scores_, self.false_alarm_rate)
-        if self.attainable_rate_ > self.false_alarm_rate:
-            needed = math.ceil(1 / self.false_alarm_rate) - 1
-            logger.warning(
-                "%d held-out rows can vouch for a false-alarm rate of %.2g at best, not %.2g: that takes %d. "
-                "The threshold is the least normal of them.",
-                len(scores),
-                self.attainable_rate_,
-                self.false_alarm_rate,
-                needed,
-            )
+        self._apply(scores)
+        self._identity: str | None = None
 
-    def _percentile(self, score: float) -> float:
-        more_normal = len(self.held_out_scores_) - np.searchsorted(self.held_out_scores_, score, side="right")
-        return 100.0 * float(more_normal) / len(self.held_out_scores_)
+    def _apply(self, scores: np.ndarray) -> None:
+        """Take these held-out scores, and the threshold of our rate among them."""
+        self.held_out_scores_ = np.sort(scores)
+        self.threshold_ = threshold_at(self.held_out_scores_, self.false_alarm_rate)
+        self.offset_ = self.threshold_.offset
+        self.false_alarm_interval_ = self.threshold_.interval()
+        self.attainable_rate_ = max(self.false_alarm_rate, smallest_rate(len(scores)))
+        if self.attainable_rate_ > self.false_alarm_rate:
+            _warn_of(self.threshold_, self.false_alarm_rate)
+
+    @property
+    def model_id_(self) -> str:
+        """Sixteen digits that name the model by its contents."""
+        check_is_fitted(self, "estimator_")
+        if self._identity is None:
+            self._identity = identity(self.estimator_.module_, self.state())
+        return self._identity
 
     def _typical_of(self) -> TypicalErrors:
         check_is_fitted(self, "estimator_")
         return self._typical
 
 
-def _threshold(scores: np.ndarray, rate: float) -> tuple[float, float]:
-    """Return the offset for ascending held-out scores, and the rate that it vouches for.
-
-    With ``m`` scores, a new one of the same kind is below the k-th lowest with probability
-    at most ``k / (m + 1)``.
-    """
-    m = len(scores)
-    # Counted from the anomalous end; the tolerance keeps 0.1 * 10 from becoming 0.
-    k = math.floor((m + 1) * rate + 1e-9)
-    return float(scores[max(k, 1) - 1]), max(rate, 1 / (m + 1))
+def _warn_of(threshold: Threshold, rate: float, confidence: float | None = None) -> None:
+    """Log that so few rows cannot vouch for a rate."""
+    logger.warning(
+        "%d held-out rows can vouch for a false-alarm rate of %.2g at best%s, not %.2g: that takes %d. "
+        "The threshold is the least normal of them.",
+        threshold.held_out,
+        smallest_rate(threshold.held_out, confidence),
+        "" if confidence is None else f" with a confidence of {confidence:g}",
+        rate,
+        rows_needed(rate, confidence),
+    )
 
 
 def _figures(scores: np.ndarray, offset: float, y: Any) -> dict[str, float]:
