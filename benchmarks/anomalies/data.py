@@ -36,11 +36,11 @@ CONNECTION = (
     "srv_rerror_rate same_srv_rate diff_srv_rate srv_diff_host_rate dst_host_count dst_host_srv_count "
     "dst_host_same_srv_rate dst_host_diff_srv_rate dst_host_same_src_port_rate dst_host_srv_diff_host_rate "
     "dst_host_serror_rate dst_host_srv_serror_rate dst_host_rerror_rate dst_host_srv_rerror_rate"
-).split()
+)
 CELLS = (
     "clump_thickness size_uniformity shape_uniformity adhesion epithelial_size bare_nuclei bland_chromatin "
     "normal_nucleoli mitoses"
-).split()
+)
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,22 @@ def leaky() -> set[str]:
 
 def kdd99(part: str = "kddcup.data_10_percent") -> Labelled:
     """Return the KDD 99 connections of a file, its three text columns as text; attacks are the anomalies."""
-    frame = _table(folder("kddcup99") / f"{part}.gz", [*CONNECTION, "label"])
+    frame = _table(folder("kddcup99") / f"{part}.gz", f"{CONNECTION} label")
     return Labelled(frame.drop("label"), (frame["label"] != "normal.").to_numpy())
 
 
 def nsl_kdd(part: str) -> Labelled:
     """Return the connections of 'KDDTrain+_20Percent', 'KDDTest+' or 'KDDTest-21', without their difficulty."""
-    frame = _table(folder("nsl_kdd") / f"{part}.txt.gz", [*CONNECTION, "label", "difficulty"])
+    frame = _table(folder("nsl_kdd") / f"{part}.txt.gz", f"{CONNECTION} label difficulty")
     return Labelled(frame.drop("label", "difficulty"), (frame["label"] != "normal").to_numpy())
 
 
 def credit_cards() -> Labelled:
-    """Return the shared sample of ULB's credit-card transactions: 1,230 normal ones and all frauds, 473 of them distinct.
+    """Return the shared sample of ULB's credit-card transactions: 1,230 normal ones and 473 frauds.
 
     ``Time``, seconds since the first transaction of the full file, is the group and no feature:
     it says when a row was drawn. The sample's own row number is left out, and rows that are
-    there twice are taken once.
+    there twice are taken once (the file has 492 frauds).
     """
     frame = _whole(folder("creditcard_sample") / "creditcard_sample_1722.csv.gz")
     # pandas wrote the row number, in a column without a name.
@@ -126,8 +126,8 @@ def paysim(after: bool) -> Labelled:
 
 def wisconsin() -> Labelled:
     """Return the original breast cancer set: 699 rows, 16 cells missing; the patient's number is the group."""
-    frame = _table(folder("breast_cancer_wisconsin") / "breast-cancer-wisconsin.data", ["id", *CELLS, "class"])
-    return Labelled(frame.select(CELLS), (frame["class"] == 4).to_numpy(), frame["id"].to_numpy())
+    frame = _table(folder("breast_cancer_wisconsin") / "breast-cancer-wisconsin.data", f"id {CELLS} class")
+    return Labelled(frame.select(CELLS.split()), (frame["class"] == 4).to_numpy(), frame["id"].to_numpy())
 
 
 def same_rows(frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
@@ -145,14 +145,14 @@ def seen(train: np.ndarray | pl.DataFrame, test: np.ndarray | pl.DataFrame) -> n
     return np.isin(which[len(train) :], which[: len(train)])
 
 
-def _table(path: Path, header: list[str]) -> pl.DataFrame:
+def _table(path: Path, header: str) -> pl.DataFrame:
     """Read a file that has no header as the command line would if it had one."""
     content = path.read_bytes()
     if path.suffix == ".gz":
         content = gzip.decompress(content)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "rows.csv"
-        copy.write_bytes(",".join(header).encode() + b"\n" + content)
+        copy.write_bytes(header.replace(" ", ",").encode() + b"\n" + content)
         return _whole(copy)
 
 
