@@ -1,9 +1,10 @@
-"""Metrics of codes, how far they keep what varies in the data apart; and of rows that were drawn."""
+"""Metrics: of codes, how far they keep what varies in the data apart; of rows that were drawn; of scores of steps."""
 
 from isthmus.metrics.disentanglement import Disentanglement, disentanglement
 from isthmus.metrics.generation import covered, frechet_distance
 from isthmus.metrics.information import mig, modularity, mutual_information
 from isthmus.metrics.prediction import DCI, dci, sap
+from isthmus.metrics.spans import vus_pr
 from isthmus.metrics.votes import factor_vae_score
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "modularity",
     "mutual_information",
     "sap",
+    "vus_pr",
 ]
