@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
 from isthmus.cli.inputs import read_rows
+from isthmus.cli.judging import known_anomalies
 from isthmus.cli.predicting import known_labels, split_labelled
 from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import count, figures, modality_said, options_said, progress, say, table, told_options
@@ -259,16 +260,13 @@ def _parts(estimator: AutoEncoder) -> dict[str, Part | None]:
 
 def _as_truth(job: Job, y: list[Any]) -> np.ndarray:
     """Return labels as the job wants them: for detect, whether a row is an anomaly."""
-    values, codes, counts = np.unique(np.array([str(value) for value in y]), return_inverse=True, return_counts=True)
     if job.verb != "detect":
-        return codes
-    if len(values) != 2:
-        raise ValueError(
-            f"to detect takes labels of two values, normal and not; got {len(values)}: {', '.join(values[:5])}."
-        )
-    rare = int(counts.argmin())
-    say(f"anomalies are the rows labelled {values[rare]} ({counts[rare]} of {len(y)})")
-    return codes == rare
+        return np.unique(np.array([str(value) for value in y]), return_inverse=True)[1]
+    known = known_anomalies(y)
+    if not known.labelled.all():
+        missing = count(int((~known.labelled).sum()), "row")
+        raise ValueError(f"{missing} without a label: leave them out, to compare on rows that are known.")
+    return known.anomalous
 
 
 def _split(n: int, y: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

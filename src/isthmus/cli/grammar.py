@@ -17,7 +17,7 @@ __all__ = ["main"]
 CODES = (".csv", ".parquet", ".npy", ".npz", "-")
 PICTURES = (".png", ".svg")
 POINTS = (".csv", ".parquet")
-ALERTS = (".jsonl", ".csv", "-")
+ALERTS = (".jsonl", ".csv", ".parquet", "-")
 HITS = (".jsonl", ".csv", ".png", ".svg", "-")
 
 DATA = click.Path(exists=True, path_type=Path)
@@ -65,7 +65,7 @@ class _Size(click.ParamType):
 
 def _either(kinds: tuple[str, ...]) -> str:
     said = [kind if kind != "-" else "be - for standard output" for kind in kinds]
-    return " or ".join([", ".join(said[:-1]), said[-1]])
+    return " or ".join([*([", ".join(said[:-1])] if said[1:] else []), said[-1]])
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -100,6 +100,61 @@ def _scoring(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every verb that reads rows for a model."""
     resize = click.option("--resize", is_flag=True, help="Resize images to the size of the model's.")
     return resize(_json(_traceback(command)))
+
+
+def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which rows are alerts; :func:`_check_deciding` refuses those that contradict."""
+    share = click.FloatRange(0, 1, min_open=True, max_open=True)
+    for option in reversed(
+        (
+            click.option(
+                "--false-alarms",
+                type=share,
+                metavar="RATE",
+                help="Share of normal rows that may be called an alert; by default what the model was fitted for.",
+            ),
+            click.option("--budget", type=click.IntRange(1), metavar="K", help="Instead: the K least normal rows."),
+            click.option(
+                "--fdr", type=share, metavar="Q", help="Instead: as many as leave at most this share of false alerts."
+            ),
+            click.option(
+                "--confidence",
+                type=share,
+                metavar="C",
+                help="Keep the rate of false alarms with this confidence, such as 0.95, not only on average.",
+            ),
+            click.option("--day", metavar="COLUMN|FILE", help="With --budget: K of each day, by these dates."),
+            click.option(
+                "--rows-per-day",
+                type=click.FloatRange(0, min_open=True),
+                metavar="N",
+                help="With --budget: a threshold by which K of N normal rows a day are alerts.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _check_deciding(asked: dict[str, Any]) -> None:
+    """Refuse options of two ways to decide."""
+    ways = {"--false-alarms": "false_alarms", "--budget": "budget", "--fdr": "fdr"}
+    given = [option for option, name in ways.items() if asked[name] is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} are different ways to decide; give one.")
+    of_budget = [option for option in ("--day", "--rows-per-day") if asked[option[2:].replace("-", "_")] is not None]
+    if of_budget and asked["budget"] is None:
+        raise click.UsageError(f"{of_budget[0]} says what a budget is of; give --budget K too.")
+    if len(of_budget) > 1:
+        raise click.UsageError("--day and --rows-per-day are different budgets; give one.")
+    if asked["rows_per_day"] is not None and asked["budget"] >= asked["rows_per_day"]:
+        raise click.UsageError(
+            f"--budget {asked['budget']} is no fewer than --rows-per-day {asked['rows_per_day']:g}: "
+            "every row would be an alert."
+        )
+    is_rate = asked["fdr"] is None and (asked["budget"] is None or asked["rows_per_day"] is not None)
+    if asked["confidence"] is not None and not is_rate:
+        raise click.UsageError("--confidence is of a rate of false alarms; give it with --false-alarms.")
 
 
 def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -235,16 +290,22 @@ def map_rows(**asked: Any) -> None:
 @_model_and_data
 @_out(ALERTS, "One line for each alert, worst first.")
 @click.option("--all", "every", is_flag=True, help="Write every row, in the order of DATA, not the alerts alone.")
-@click.option(
-    "--false-alarms",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    metavar="RATE",
-    help="Share of normal rows that may be called an alert; by default what the model was fitted for.",
-)
+@_deciding
 @click.option("--reasons", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Reasons per row.")
+@click.option("--labels", metavar="COLUMN|FILE", help="Which rows are known anomalies, to say how many are found.")
+@click.option("--report", type=_Out((".html",)), metavar="FILE", help="A page with pictures, for people.")
+@click.option(
+    "--baselines",
+    type=DATA,
+    metavar="TRAINING_DATA",
+    help="For the report: what the model was fitted on, to fit PCA, neighbours and an isolation forest to it too.",
+)
 @_scoring
 def detect(**asked: Any) -> None:
     """Find the rows of DATA that are not like the rows fitted on, and say why."""
+    if asked["baselines"] is not None and asked["report"] is None:
+        raise click.UsageError("--baselines is for the report; give --report FILE.html too.")
+    _check_deciding(asked)
     from isthmus.cli import detecting
 
     detecting.detect(**asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,19 +131,19 @@ def write_table(out: Path, frame: pl.DataFrame) -> None:
     elif frame.is_empty():
         # No alert is good news, and a file all the same.
         with atomic(out) as part:
-            frame.write_csv(part)
+            (frame.write_parquet if out.suffix.lower() == ".parquet" else frame.write_csv)(part)
     else:
         reading.write(out, frame)
 
 
-def write_lines(out: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write one JSON object a line."""
-    lines = "".join(json_text(record) + "\n" for record in records)
+def write_lines(out: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, as they come."""
     if out == STDOUT:
-        _print(lines)
+        for record in records:
+            _print(json_text(record) + "\n")
         return
-    with atomic(out) as part:
-        part.write_text(lines, encoding="utf-8")
+    with atomic(out) as part, part.open("w", encoding="utf-8") as opened:
+        opened.writelines(json_text(record) + "\n" for record in records)
 
 
 def done(given: Given, out: Path, as_json: bool, said: str, **values: Any) -> None:
