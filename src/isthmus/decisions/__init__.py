@@ -4,6 +4,7 @@ Scores are as scikit-learn's: higher is more normal. Only their order counts, so
 detector's will do.
 """
 
+from isthmus.decisions.alarms import Alarm, AlarmRule, Alarms
 from isthmus.decisions.conformal import adjusted_p_values, benjamini_hochberg, fewest_discoveries, p_values
 from isthmus.decisions.online import OnlineFDR
 from isthmus.decisions.rules import AtRate, Decision, Discoveries, DiscoveriesAlong, Rule, Worst
@@ -18,6 +19,9 @@ from isthmus.decisions.thresholds import (
 )
 
 __all__ = [
+    "Alarm",
+    "AlarmRule",
+    "Alarms",
     "AtRate",
     "Decision",
     "Discoveries",

@@ -169,15 +169,15 @@ class Alarms:
         ValueError
             If it is not that.
         """
-        tail, steps, ringing = np.asarray(state.get("tail"), np.float64), state.get("steps"), state.get("ringing")
-        counts = isinstance(steps, int) and not isinstance(steps, bool) and tail.ndim == 1
-        if not counts or len(tail) > min(steps, self.rule.m - 1) or (ringing is not None and len(ringing) != 5):
+        steps, ringing = state.get("steps"), state.get("ringing")
+        tail = np.asarray(state.get("tail"), np.float64)
+        if not isinstance(steps, int) or tail.ndim != 1 or len(tail) > min(steps, self.rule.m - 1):
             raise ValueError(
-                f"the state of alarms should be steps, a tail of at most {self.rule.m - 1} scores, and the five fields "
-                f"of an alarm or None; got {str(dict(state))[:100]}."
+                f"the state of alarms should be steps, a tail of at most {self.rule.m - 1} scores, and the fields of an "
+                f"alarm or None; got {str(dict(state))[:100]}."
             )
         self.steps, self._tail = steps, tail
-        self.ringing = None if ringing is None else Alarm(*(int(place) for place in ringing[:4]), float(ringing[4]))
+        self.ringing = None if ringing is None else Alarm(*ringing)
         return self
 
     def _alarm(self, known: np.ndarray, below: np.ndarray, rings: int, first: int) -> Alarm:
