@@ -87,6 +87,8 @@ class FrameRows:
         the row's position, the first being 0.
     origin : dict of str to dict, optional
         For pandas: each column's label and dtype, by its name here.
+    unused : list of str
+        For rows read for a model: columns of the file that it was fitted without.
     """
 
     frame: pl.DataFrame
@@ -94,6 +96,7 @@ class FrameRows:
     set_aside: list[SetAside] = field(default_factory=list)
     lines: np.ndarray | None = None
     origin: dict[str, dict[str, Any]] | None = None
+    unused: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from isthmus.reading.series import fitting
 from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows
 from isthmus.saving import load
 
-__all__ = ["Given", "open_model", "read_for", "read_rows"]
+__all__ = ["Given", "open_model", "read_for", "read_rows", "unused_said"]
 
 LINED = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 FOLDER = "folder"
@@ -159,7 +160,15 @@ def read_for(estimator: AutoEncoder, path: Path, resize: bool = False) -> Given:
     if isinstance(modality, Sequences):
         rows = modality.gather(rows)
         rows = fitting(rows, modality.shape[0]) if isinstance(rows, SequenceRows) else rows
+    unused_said(modality, getattr(rows, "unused", ()))
     return _said(Given(path, rows), "--resize")
+
+
+def unused_said(modality: Any, unused: Iterable[str]) -> None:
+    """Say which columns of a file the model was fitted without; not those it left out while fitting."""
+    extra = [name for name in unused if name not in modality.ignored]
+    if extra:
+        say(f"not used, for the model was fitted without: {', '.join(extra)}")
 
 
 def open_model(path: Path) -> tuple[Any, AutoEncoder]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from isthmus.decisions import Decision, p_values
 from isthmus.jobs.job import choose
+from isthmus.modalities.inspection import issues_of
 from isthmus.rows import Rows
 
-__all__ = ["records"]
+__all__ = ["records", "severity_of"]
 
 
 def records(
@@ -43,13 +43,13 @@ def records(
     shown = np.arange(len(scores)) if every else np.flatnonzero(decision.alert)
     if not len(shown):
         return []
-    explained = _explained(detector, rows, shown, n_reasons)
+    reasons = _reasons(detector, rows, np.flatnonzero(decision.alert), n_reasons)
     found = []
-    for row, severity, p, why in zip(
+    for row, severity, p, issues in zip(
         shown.tolist(),
-        _severity(detector, scores[shown]).tolist(),
+        severity_of(detector, scores[shown]).tolist(),
         p_values(detector.held_out_scores_, scores[shown]).tolist(),
-        explained,
+        issues_of(detector.estimator_.modality_, _chosen(rows, shown)),
         strict=True,
     ):
         is_alert, threshold = bool(decision.alert[row]), float(decision.threshold[row])
@@ -63,26 +63,22 @@ def records(
         }
         if every:
             record["alert"] = is_alert
-        reasons = why["reasons"] if is_alert else []
-        found.append(record | {"reasons": reasons, "issues": _issues(why), "model": detector.model_id_})
+        record |= {"reasons": reasons.get(row, []), "issues": list(issues), "model": detector.model_id_}
+        found.append(record)
     return found
 
 
-def _explained(detector: Any, rows: Rows, shown: np.ndarray, n_reasons: int) -> Sequence[dict[str, Any]]:
-    return detector.explain(rows if len(shown) == len(rows) else choose(rows, shown), n_reasons)
+def _reasons(detector: Any, rows: Rows, alerts: np.ndarray, n_reasons: int) -> dict[int, list[dict[str, Any]]]:
+    """Return the reasons of these rows, by position."""
+    explained = detector.explain(_chosen(rows, alerts), n_reasons) if len(alerts) else []
+    return {row: why["reasons"] for row, why in zip(alerts.tolist(), explained, strict=True)}
 
 
-def _issues(explained: dict[str, Any]) -> list[dict[str, Any]]:
-    missing = [{"feature": name, "issue": "missing"} for name in explained.get("missing", ())]
-    unseen = [
-        {"feature": reason["feature"], "issue": "unseen category", "value": reason["value"]}
-        for reason in explained["reasons"]
-        if "note" in reason
-    ]
-    return missing + unseen
+def _chosen(rows: Rows, index: np.ndarray) -> Rows:
+    return rows if len(index) == len(rows) else choose(rows, index)
 
 
-def _severity(detector: Any, scores: np.ndarray) -> np.ndarray:
+def severity_of(detector: Any, scores: np.ndarray) -> np.ndarray:
     """Return how far beyond the typical row scores are, the threshold of the false-alarm rate being 1."""
     typical = float(np.median(detector.held_out_scores_))
     unit = typical - detector.offset_

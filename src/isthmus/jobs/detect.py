@@ -301,7 +301,8 @@ class AnomalyDetector(OutlierMixin, Job):
             :meth:`p_values`), ``threshold`` (what the score is below), ``severity`` (1 at
             the threshold of ``false_alarm_rate``, 2 twice as far from the middle held-out row;
             no probability), ``reasons`` (as of :meth:`explain`), ``issues`` (cells that are
-            missing or never seen) and ``model`` (``model_id_``).
+            missing, never seen or out of the fitted range:
+            :func:`isthmus.modalities.inspection.issues_of`) and ``model`` (``model_id_``).
         """
         rows = self._rows(X)
         scores = self.score_samples(rows)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from isthmus.modalities.sketches import POINTS, sketch_numbers
+
 __all__ = [
     "KINDS",
     "LIMIT",
@@ -19,6 +21,9 @@ __all__ = [
     "infer",
     "learn",
     "learn_numbers",
+    "missing_of",
+    "numbers_of",
+    "words_of",
 ]
 
 KINDS = ("number", "integer", "boolean", "category", "date", "datetime", "ignore")
@@ -59,8 +64,8 @@ def _is_identifier(series: pl.Series) -> bool:
     return len(seen) > 50 and seen.n_unique() > 0.9 * len(seen)
 
 
-def learn(series: pl.Series, kind: str, heavy_tails: str) -> dict[str, Any]:
-    """Return the facts of a column: what :func:`encode` and :func:`decode` need.
+def learn(series: pl.Series, kind: str, heavy_tails: str, n_points: int = POINTS) -> dict[str, Any]:
+    """Return the facts of a column: what :func:`encode` and :func:`decode` need, and a sketch of its cells.
 
     Parameters
     ----------
@@ -70,23 +75,27 @@ def learn(series: pl.Series, kind: str, heavy_tails: str) -> dict[str, Any]:
         One of ``KINDS`` but 'ignore'.
     heavy_tails : {'auto', 'keep', 'squash'}
         Whether numbers pass through asinh; 'auto': where their kurtosis is above 30.
+    n_points : int, default=128
+        How many points of the distribution of numbers are kept in ``sketch``.
     """
     facts: dict[str, Any] = {"name": series.name, "kind": kind, "dtype": str(series.dtype)}
-    facts["missing"] = int(_missing(series).sum())
+    facts["missing"] = int(missing_of(series).sum())
     if kind == "category":
-        counts = _words(series, facts).alias("value").drop_nulls().value_counts()
+        counts = words_of(series, facts).alias("value").drop_nulls().value_counts()
         counts = counts.sort(["count", "value"], descending=[True, False])
         facts["values"] = counts["value"].head(MAX_CATEGORIES).to_list()
+        known = counts["count"].head(MAX_CATEGORIES).to_list()
+        facts["sketch"] = {"count": len(series) - facts["missing"], "counts": known}
         if isinstance(series.dtype, pl.Enum):
             facts["levels"] = series.dtype.categories.to_list()
         return facts
     if isinstance(series.dtype, pl.Datetime):
         facts |= {"unit": series.dtype.time_unit, "zone": series.dtype.time_zone}
-    values = _checked(series, kind)
+    values = numbers_of(series, kind)
     values = values[~np.isnan(values)]
     if kind == "boolean":
-        return facts | {"share": float(values.mean()) if len(values) else 0.5}
-    return facts | learn_numbers(values, heavy_tails)
+        return facts | {"share": float(values.mean()) if len(values) else 0.5, "sketch": {"count": len(values)}}
+    return facts | learn_numbers(values, heavy_tails) | {"sketch": sketch_numbers(values, n_points)}
 
 
 def learn_numbers(values: np.ndarray, heavy_tails: str) -> dict[str, Any]:
@@ -155,15 +164,15 @@ def encode(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> tuple[np
         If a number is infinite or a cell is none of the column's kind.
     """
     kind = facts["kind"]
-    missing = _missing(series)
+    missing = missing_of(series)
     if kind == "category":
         values = facts["values"]
         if not values:
             return np.zeros(len(series)), missing
         ranks = list(range(1, len(values) + 1))
-        index = _words(series, facts).replace_strict(values, ranks, default=0, return_dtype=pl.Int64)
+        index = words_of(series, facts).replace_strict(values, ranks, default=0, return_dtype=pl.Int64)
         return index.fill_null(0).to_numpy().astype(np.float64), missing
-    values = _checked(series, kind, begin)
+    values = numbers_of(series, kind, begin)
     values = np.nan_to_num(values, nan=0.0) if kind == "boolean" else encode_numbers(values, facts)
     return values, missing
 
@@ -222,7 +231,7 @@ def _integers(name: str, whole: np.ndarray, dtype: Any) -> pl.Series:
     return pl.Series(name, np.minimum(whole, most)).cast(dtype)
 
 
-def _words(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
+def words_of(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
     """Return categories as text; a column of integers stays one when gaps made it floating-point."""
     wanted = NUMERIC.get(facts["dtype"])
     if series.dtype.is_float():
@@ -232,10 +241,10 @@ def _words(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
     return series.cast(pl.String)
 
 
-def _checked(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
+def numbers_of(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
     """Return cells as float64, NaN where missing; refuse those of another type and infinity."""
     values = _numbers(series, kind)
-    bad = np.isnan(values) & ~_missing(series)
+    bad = np.isnan(values) & ~missing_of(series)
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(
@@ -282,7 +291,8 @@ def _shown(cell: Any) -> str:
     return " ".join(repr(cell).split())[:60]
 
 
-def _missing(series: pl.Series) -> np.ndarray:
+def missing_of(series: pl.Series) -> np.ndarray:
+    """Return where cells are missing: null or NaN."""
     missing = series.is_null()
     if series.dtype.is_float():
         missing = missing | series.is_nan().fill_null(True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,29 @@ def _check_column(column: dict[str, Any]) -> None:
         _require(_is_number(share) and 0 <= share <= 1, f"share {where}", "within 0 and 1", share)
     else:
         _check_range(column, where)
+    if "sketch" in column:
+        # Models saved before there were sketches have none.
+        _check_sketch(column, where)
+
+
+def _check_sketch(column: dict[str, Any], where: str) -> None:
+    sketch, kind = column["sketch"], column["kind"]
+    lists = {"category": ("counts",), "boolean": ()}.get(kind, ("points", "below"))
+    fits = isinstance(sketch, dict) and set(sketch) == {"count", *lists} and _is_count(sketch["count"], 0)
+    _require(fits, f"sketch {where}", " and ".join(("a count", *lists)), sketch)
+    fits = all(isinstance(sketch[name], Sequence) and not isinstance(sketch[name], str) for name in lists)
+    _require(fits, f"sketch {where}", "lists of numbers", sketch)
+    count, counts = sketch["count"], sketch.get("counts", sketch.get("below", []))
+    _require(all(_is_count(one, 0) and one <= count for one in counts), f"sketch {where}", "counts", counts)
+    if kind == "category":
+        fits = len(counts) == len(column["values"]) and sum(counts) <= count
+        _require(fits, f"sketch {where}", "a count of each value", counts)
+    elif lists:
+        points = sketch["points"]
+        rising = all(map(_is_number, points)) and all(one < next for one, next in pairwise(points))
+        _require(rising and len(points) == len(counts), f"sketch {where}", "rising points", points)
+        rising = all(one <= next for one, next in pairwise(counts))
+        _require(rising and counts[-1:] in ([], [count]), f"sketch {where}", "rising counts", counts)
 
 
 def _check_values(column: dict[str, Any], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -23,11 +24,14 @@ from isthmus.modalities.columns import (
     learn_numbers,
 )
 from isthmus.modalities.facts import check_table_facts
+from isthmus.modalities.sketches import points_for, sketch_numbers
 from isthmus.networks import MLPDecoder, MLPEncoder
 from isthmus.part import Part
 from isthmus.rows import FrameRows, Rows
 
 __all__ = ["Tables"]
+
+logger = logging.getLogger(__name__)
 
 # Cells encoded at once: their float64 copies stay in the processor's cache.
 CHUNK_CELLS = 2**18
@@ -67,7 +71,8 @@ class Tables(Part):
 
     Notes
     -----
-    At scoring, columns are found by name in any order and extra ones are not looked at. A
+    At scoring, columns are found by name in any order; extra ones are not looked at, which is
+    logged once. A
     category never seen while fitting is the symbol 0, which has probability close to none.
     Standardised values are held within a million standard deviations.
 
@@ -117,6 +122,7 @@ class Tables(Part):
         self.container = container
         self.rank = rank
         self.names = [column["name"] for column in columns]
+        self._told = False
         self.missing = any(column["missing"] for column in columns)
         self._categories = [
             len(column["values"]) + 1 if column["kind"] == "category" else int(column["kind"] == "boolean")
@@ -173,6 +179,30 @@ class Tables(Part):
             return np.array([series.to_list() for series in frame], dtype=object).T
         return _to_pandas(frame, [column.get("origin") for column in self.columns])
 
+    def arrange(self, given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
+        """Return our columns, in our order; names decide, or for nameless data the position.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing. Of columns that are not ours a note is logged, once.
+        """
+        frame = _to_frame(given)
+        nameless = isinstance(given, np.ndarray) or self.container == "numpy"
+        if nameless and not self.ignored and frame.width == len(self.names):
+            return frame.rename(dict(zip(frame.columns, self.names, strict=True)))
+        absent = [name for name in self.names if name not in frame.columns]
+        if absent:
+            raise ValueError(
+                f"the table lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}; "
+                f"it has {', '.join(frame.columns)}. The model was fitted on {', '.join(self.names)}."
+            )
+        extra = [] if self._told else [name for name in frame.columns if name not in {*self.names, *self.ignored}]
+        if extra:
+            self._told = True
+            logger.warning("not used, for the model was fitted without: %s", ", ".join(extra))
+        return frame.select(self.names)
+
     def encoder(self) -> Part:
         """Return the encoder for tables."""
         return MLPEncoder()
@@ -186,13 +216,14 @@ class Tables(Part):
         return CellLikelihood() if any(self._categories) else GaussianLikelihood()
 
     def _learn_array(self, array: np.ndarray) -> list[dict[str, Any]]:
-        columns = []
+        columns, n_points = [], points_for(array.shape[1])
         dtype = "Float32" if array.dtype == np.float32 else "Float64"
         for i in range(array.shape[1]):
             values = array[:, i]
             missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(0, bool)
             _check_finite(values, f"x{i}")
-            facts = learn_numbers(values[~missing] if missing.any() else values, self.heavy_tails)
+            observed = values[~missing] if missing.any() else values
+            facts = learn_numbers(observed, self.heavy_tails) | {"sketch": sketch_numbers(observed, n_points)}
             columns.append({"name": f"x{i}", "kind": "number", "dtype": dtype, "missing": int(missing.sum())} | facts)
         return columns
 
@@ -202,13 +233,13 @@ class Tables(Part):
             raise ValueError(
                 f"types names columns that are not there: {', '.join(unknown)}; there are: {', '.join(frame.columns)}."
             )
-        columns, ignored = [], []
+        columns, ignored, n_points = [], [], points_for(frame.width)
         for series in frame:
             kind = types.get(series.name) or infer(series)
             if kind == "ignore":
                 ignored.append(series.name)
             else:
-                columns.append(learn(series, kind, self.heavy_tails))
+                columns.append(learn(series, kind, self.heavy_tails, n_points))
         return columns, ignored
 
     def _find_rank(self, x: Tensor) -> int:
@@ -230,7 +261,7 @@ class Tables(Part):
         if isinstance(given, np.ndarray) and self._is_plain and _is_plain(given) and not self.ignored:
             self._check_width(given.shape[1])
             return self._encode_array(given, begin)
-        frame = self._arrange(given)
+        frame = self.arrange(given)
         encoded = [encode(frame[column["name"]], column, begin) for column in self.columns]
         missing = np.stack([missing for _, missing in encoded], 1)
         return np.stack([cells for cells, _ in encoded], 1), missing if missing.any() else None
@@ -252,20 +283,6 @@ class Tables(Part):
         if missing is not None:
             cells[missing] = 0.0
         return np.clip(cells, -LIMIT, LIMIT, out=cells), missing
-
-    def _arrange(self, given: np.ndarray | pl.DataFrame) -> pl.DataFrame:
-        """Return our columns, in our order; names decide, or for nameless data the position."""
-        frame = _to_frame(given)
-        nameless = isinstance(given, np.ndarray) or self.container == "numpy"
-        if nameless and not self.ignored and frame.width == len(self.names):
-            return frame.rename(dict(zip(frame.columns, self.names, strict=True)))
-        absent = [name for name in self.names if name not in frame.columns]
-        if absent:
-            raise ValueError(
-                f"the table lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}; "
-                f"it has {', '.join(frame.columns)}. The model was fitted on {', '.join(self.names)}."
-            )
-        return frame.select(self.names)
 
     def _check_width(self, width: int) -> None:
         if width != len(self.columns):

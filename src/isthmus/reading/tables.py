@@ -128,7 +128,9 @@ class _Table:
         frame = pl.DataFrame(typed)
         if self.reasons:
             frame = frame.filter(pl.Series(keep))
-        return FrameRows(frame, set_aside=set_aside, lines=self.lines[keep])
+        wanted = set(frame.columns)
+        unused = [name for name in self.frame.columns if name not in wanted]
+        return FrameRows(frame, set_aside=set_aside, lines=self.lines[keep], unused=unused)
 
     def _inferred(self, series: pl.Series) -> pl.Series:
         if series.dtype == pl.String and self.where.startswith("line"):
