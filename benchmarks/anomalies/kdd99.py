@@ -38,7 +38,7 @@ TITLE = "KDD 99, 10 % file, three text columns: F1 by DAGMM's protocol, and by a
 RATE = 0.01
 HELD_OUT = 0.2
 # Rows of a quick run.
-FEW = 8_000
+FEW = 3_000
 Runs = dict[str, list[dict[str, float]]]
 
 
