@@ -313,6 +313,41 @@ def detect(**asked: Any) -> None:
 
 @main.command()
 @_model_and_data
+@click.option(
+    "--against", type=DATA, metavar="REFERENCE", help="Rows to compare with, instead of those the model was fitted on."
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    metavar="P",
+    help="Chance, at most, to find anything where nothing has changed.",
+)
+@click.option(
+    "--least",
+    type=click.FloatRange(0),
+    default=0.1,
+    show_default=True,
+    metavar="PSI",
+    help="Least population stability index of a change that counts.",
+)
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="Do not test this one; may be given again.")
+@click.option("--dates", is_flag=True, help="Test dates too, which move on by nature.")
+@click.option("--report", type=_Out((".html",)), metavar="FILE", help="A page with pictures, for people.")
+@_scoring
+def drift(**asked: Any) -> int:
+    """Say whether DATA is still like what MODEL was fitted on, and which columns are not.
+
+    Exit status 3: something drifted.
+    """
+    from isthmus.cli import drifting
+
+    return drifting.drift(**asked)
+
+
+@main.command()
+@_model_and_data
 @_out((*POINTS, "-"), "One line for each row: the label, and of classes the probability of each.")
 @click.option("--labels", metavar="COLUMN|FILE", help="What is known of the rows, to say how well they are predicted.")
 @_scoring

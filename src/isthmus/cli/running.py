@@ -1,7 +1,7 @@
 """How a call ends: an exit status, and for a failure one line that says what to do.
 
-Exit status 0: done. 1: the data or the model are at fault. 2: the call is. 130: Ctrl-C.
-141: whoever read our output has gone.
+Exit status 0: done. 1: the data or the model are at fault. 2: the call is. 3: drift was
+found. 130: Ctrl-C. 141: whoever read our output has gone.
 """
 
 from __future__ import annotations

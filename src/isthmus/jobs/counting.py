@@ -23,6 +23,8 @@ MANY = 1_024
 # Different new categories that are told apart; more are one.
 MOST_UNKNOWN = 10_000
 REST = "(all others)"
+# Share of numbers outside the fitted range that is worth a word.
+OUTSIDE = 0.01
 
 
 class Counts(ABC):
@@ -138,7 +140,7 @@ class NumberCounts(Counts):
         distance, p_value = same_distribution(self.fitted, self.now)
         said = f"median {self._median(self.fitted)}, now {self._median(self.now)}"
         outside = self.now[[0, -1]].sum() / self.now_cells
-        if outside > 0.001:
+        if outside > OUTSIDE:
             said += f"; {100 * outside:.3g} % outside the range"
         return {
             "test": self.name,

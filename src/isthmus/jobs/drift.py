@@ -240,8 +240,10 @@ def _tests(feature: str | None, counts: Counts) -> Iterator[dict[str, Any]]:
     cells = {"feature": feature, "fitted": counts.fitted_cells, "now": counts.now_cells}
     if counts.enough:
         yield cells | {"of": "score" if feature is None else "values"} | counts.test()
-    if feature is not None and min(counts.missing[1], counts.missing[3]) >= FEWEST:
-        yield {"feature": feature} | _missing_test(*counts.missing)
+    first, n, second, m = counts.missing
+    # Where no cell is missing, then or now, nothing could be found: such a test is none (Tarone, 1990).
+    if feature is not None and first + second and min(n, m) >= FEWEST:
+        yield {"feature": feature} | _missing_test(first, n, second, m)
 
 
 def _missing_test(first: int, n: int, second: int, m: int) -> dict[str, Any]:

@@ -1,30 +1,37 @@
 """Pictures of fits, reconstructions, maps and scores: matplotlib figures in one style."""
 
+from isthmus.pictures.alerts import alert_map, precision_recall, score_distribution
 from isthmus.pictures.curves import heat_strip, loss_curves, score_histogram
 from isthmus.pictures.factors import factor_matrices
 from isthmus.pictures.images import image_grid, images_and_map, samples_grid
 from isthmus.pictures.maps import map_panel, scatter_map
 from isthmus.pictures.movies import save_movie
 from isthmus.pictures.series import series_pairs
+from isthmus.pictures.shifts import shift_of_categories, shift_of_numbers
 from isthmus.pictures.spaces import scatter_space
 from isthmus.pictures.strips import similar_strip
 from isthmus.pictures.style import PALETTE, save, style
 
 __all__ = [
     "PALETTE",
+    "alert_map",
     "factor_matrices",
     "heat_strip",
     "image_grid",
     "images_and_map",
     "loss_curves",
     "map_panel",
+    "precision_recall",
     "samples_grid",
     "save",
     "save_movie",
     "scatter_map",
     "scatter_space",
+    "score_distribution",
     "score_histogram",
     "series_pairs",
+    "shift_of_categories",
+    "shift_of_numbers",
     "similar_strip",
     "style",
 ]
