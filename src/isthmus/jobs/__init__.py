@@ -6,6 +6,7 @@ from isthmus.jobs.map import Mapper
 from isthmus.jobs.pretrain import PretrainedClassifier, PretrainedRegressor
 from isthmus.jobs.sample import Generator
 from isthmus.jobs.search import SimilaritySearch
+from isthmus.jobs.series import SeriesDetector
 from isthmus.jobs.swap import FactorSwapper
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Mapper",
     "PretrainedClassifier",
     "PretrainedRegressor",
+    "SeriesDetector",
     "SimilaritySearch",
 ]
