@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format coverage bench bench-papers clean
+.PHONY: help demo test check format coverage bench bench-papers bench-anomalies clean
 
 help:
 	@echo "make demo      fit auto-encoders on real data and write isthmus-demo/report.html"
@@ -15,6 +15,7 @@ help:
 	@echo "make coverage  run the tests and show what they do not reach"
 	@echo "make bench     measure against peers (installs them; see benchmarks/README.md)"
 	@echo "make bench-papers  the papers' table: hours (installs peers; needs ISTHMUS_DATA)"
+	@echo "make bench-anomalies  the anomalies' table: hours (installs peers; needs ISTHMUS_DATA)"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isthmus needs Python 3.11 or newer, got " + sys.version.split()[0])'
@@ -45,6 +46,10 @@ coverage: $(INSTALLED)
 bench-papers: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.papers
+
+bench-anomalies: $(INSTALLED)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.anomalies
 
 bench: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
