@@ -99,7 +99,7 @@ def _fit_and_score(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
 
 def _batches(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
     n, rounds = (20_000, 1) if quick else (1_000_000, 3)
-    detector = build(OURS, 0, table=False).fit(correlated(2_000 if quick else 20_000, seed=1))
+    detector = build(OURS, 0, table=False).fit(correlated(600 if quick else 20_000, seed=1))
     table = correlated(n, seed=2, dtype=np.float32)
     every = os.cpu_count() or 1
     counts = sorted({1, every})
@@ -120,7 +120,7 @@ def _batches(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
 
 
 def _one_row(quick: bool) -> tuple[list[Claim], dict[str, Any]]:
-    calls, n_fit = (50, 2_000) if quick else (2_000, 20_000)
+    calls, n_fit = (50, 600) if quick else (2_000, 20_000)
     figures: dict[str, Any] = {}
     numbers = correlated(n_fit + 100, seed=3)
     tables = {"30 numbers": (numbers[:n_fit], [numbers[n_fit + i : n_fit + i + 1] for i in range(100)])}
