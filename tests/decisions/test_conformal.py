@@ -6,15 +6,17 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.decisions import adjusted_p_values, benjamini_hochberg, fewest_discoveries, p_values
 
+QUICK = settings(max_examples=60, deadline=None)
 whole = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30)
 shares = st.lists(st.integers(0, 20).map(lambda k: k / 20), min_size=1, max_size=30)
 
 
+@QUICK
 @given(whole, whole)
 def test_p_values_count_the_held_out_rows_that_are_at_least_as_anomalous(held_out, scores):
     expected = [(1 + sum(other <= score for other in held_out)) / (len(held_out) + 1) for score in scores]
@@ -28,6 +30,7 @@ def test_p_values_of_exchangeable_rows_are_uniform_on_their_steps():
     assert found == [(i + 1) / 20 for i in range(20)]
 
 
+@QUICK
 @given(st.lists(st.integers(0, 3).map(float), min_size=2, max_size=30))
 def test_p_values_are_super_uniform_also_where_scores_are_equal(scores):
     p = np.array([p_values(np.delete(scores, i), scores[i : i + 1])[0] for i in range(len(scores))])
@@ -35,6 +38,7 @@ def test_p_values_are_super_uniform_also_where_scores_are_equal(scores):
         assert (p <= u + 1e-12).mean() <= u + 1e-12
 
 
+@QUICK
 @given(shares, st.integers(1, 19).map(lambda k: k / 20))
 def test_the_rule_is_the_largest_k_by_brute_force(p, fdr):
     ordered = sorted(p)
@@ -44,6 +48,7 @@ def test_the_rule_is_the_largest_k_by_brute_force(p, fdr):
     assert benjamini_hochberg(p, fdr).tolist() == [value <= largest for value in p]
 
 
+@QUICK
 @given(shares)
 def test_adjusted_p_values_are_the_rates_at_which_each_row_is_found(p):
     adjusted = adjusted_p_values(p)

@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.decisions import OnlineFDR, p_values
 
+QUICK = settings(max_examples=60, deadline=None)
 steps = st.lists(st.integers(0, 40).map(lambda k: k / 40), max_size=60)
 
 
@@ -24,6 +25,7 @@ def slowly(p: list[float], fdr: float, window: int) -> list[bool]:
     return alerts
 
 
+@QUICK
 @given(steps, st.integers(1, 20), st.integers(0, 60))
 def test_decisions_are_those_of_the_equation_whole_or_in_pieces(p, window, cut):
     expected = slowly(p, 0.5, window)

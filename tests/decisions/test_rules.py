@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.decisions import (
@@ -19,6 +19,7 @@ from isthmus.decisions import (
     worst,
 )
 
+QUICK = settings(max_examples=60, deadline=None)
 HELD_OUT = np.random.default_rng(0).normal(size=199)
 scores_of = st.lists(st.integers(-60, 20).map(lambda k: k / 10), min_size=1, max_size=60).map(np.array)
 
@@ -33,6 +34,7 @@ def rules():
 
 
 @pytest.mark.parametrize("name", list(rules()))
+@QUICK
 @given(scores_of)
 def test_alerts_are_below_their_threshold_and_other_rows_are_not(name, scores):
     decision = rules()[name].decide(scores)
@@ -43,6 +45,7 @@ def test_alerts_are_below_their_threshold_and_other_rows_are_not(name, scores):
     assert (below == decision.alert)[~tied].all()
 
 
+@QUICK
 @given(scores_of, st.integers(0, 60))
 def test_rules_that_need_no_batch_give_the_same_in_pieces(scores, cut):
     for name in ("rate", "online"):
@@ -53,6 +56,7 @@ def test_rules_that_need_no_batch_give_the_same_in_pieces(scores, cut):
         assert np.array_equal(np.concatenate([piece.threshold for piece in pieces]), whole.threshold)
 
 
+@QUICK
 @given(scores_of)
 def test_rules_of_a_batch_are_the_functions_they_name(scores):
     assert np.array_equal(rules()["budget"].decide(scores).alert, worst(scores, 3))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, kstest
 
@@ -21,6 +21,7 @@ from isthmus.decisions import (
     worst,
 )
 
+QUICK = settings(max_examples=60, deadline=None)
 whole = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=40)
 
 
@@ -72,6 +73,7 @@ def test_with_a_confidence_the_rate_is_kept_for_that_share_of_the_draws():
     assert Threshold(0.0, rank, 1_000).bound(0.9) <= 0.02 < Threshold(0.0, rank + 1, 1_000).bound(0.9)
 
 
+@QUICK
 @given(whole, st.floats(0.001, 0.999))
 def test_a_threshold_is_one_of_the_scores_and_no_more_are_below_it_than_it_says(scores, rate):
     threshold = threshold_at(scores, rate)
@@ -81,6 +83,7 @@ def test_a_threshold_is_one_of_the_scores_and_no_more_are_below_it_than_it_says(
     assert threshold.rank == len(scores) or (threshold.rank + 1) / (len(scores) + 1) > rate
 
 
+@QUICK
 @given(whole, whole, st.floats(0.001, 0.999))
 def test_thresholds_and_p_values_never_disagree(held_out, scores, rate):
     threshold = threshold_at(held_out, rate)
@@ -88,6 +91,7 @@ def test_thresholds_and_p_values_never_disagree(held_out, scores, rate):
     assert (below == (p_values(held_out, scores) <= threshold.expected_rate)).all()
 
 
+@QUICK
 @given(whole, st.floats(0.01, 0.98), st.floats(0.001, 0.01))
 def test_a_higher_rate_never_lowers_the_threshold(scores, rate, more):
     assert threshold_at(scores, rate).offset <= threshold_at(scores, rate + more).offset
@@ -130,6 +134,7 @@ def test_rows_a_day_are_counted_from_the_first_time_to_the_last():
         rows_per_day([1.0, 2.0])
 
 
+@QUICK
 @given(
     st.lists(st.tuples(st.integers(-4, 4).map(float), st.integers(0, 3)), max_size=40),
     st.integers(1, 50),
