@@ -95,6 +95,18 @@ def test_a_spoilt_boolean_is_named_with_the_probability_it_had(detector):
     assert 0 <= reason["probability"] < 0.2
 
 
+def test_a_count_that_was_0_and_1_while_fitting_is_an_anomaly_where_it_is_more_and_says_so():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"size": rng.normal(size=200), "failed": rng.integers(0, 2, 200)})
+    model = AutoEncoder(max_epochs=3, random_state=0)
+    detector = AnomalyDetector(model, false_alarm_rate=0.05, random_state=0).fit(table)
+    scores = detector.score_samples(pl.DataFrame({"size": [0.0] * 3, "failed": [0, 1, 3]}))
+    assert scores[2] < scores[:2].min() and scores[2] < detector.offset_
+    reason = detector.explain(pl.DataFrame({"size": [0.0], "failed": [3]}))[0]["reasons"][0]
+    assert (reason["feature"], reason["value"], reason["probability"]) == ("failed", 3, 0.0)
+    assert reason["note"] == "never seen while fitting"
+
+
 def test_a_spoilt_category_is_named_with_its_probability_and_the_likely_values(detector):
     reason = first_reason(detector, shirt="small")
     assert (reason["feature"], reason["value"]) == ("shirt", "small")

@@ -1,5 +1,7 @@
 """The cells of a mixed table, column by column with scipy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,12 @@ def test_every_cell_is_charged_by_its_own_likelihood(learned):
         np.testing.assert_allclose(loss.cells(given, target).detach(), np.where(seen, nats, 0), rtol=1e-6, atol=1e-12)
         np.testing.assert_allclose(loss(given, target).detach(), np.where(seen, nats, 0).sum(1), rtol=1e-6)
         np.testing.assert_allclose(loss.error(given, target), np.where(seen, errors, 0).sum(1), rtol=1e-9)
+
+
+def test_a_boolean_that_is_neither_costs_one_in_a_million_whatever_is_expected():
+    loss = CellLikelihood().build(shape=[1], categories=[1])
+    nats = loss.cells(torch.tensor([[-9.0], [0.0], [9.0]]), Batch(torch.full((3, 1), 2.0)))
+    assert nats.squeeze(1).tolist() == pytest.approx([-math.log(1e-6)] * 3, abs=0.02)
 
 
 def test_the_output_has_a_place_for_every_symbol():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.modalities.columns import LIMIT, decode, encode, infer, learn
+from isthmus.modalities.columns import LIMIT, NEVER_SEEN, decode, encode, infer, learn
 
 MANY = settings(max_examples=80, deadline=None)
 
@@ -217,7 +217,8 @@ def test_an_all_missing_column_is_masked():
         ("number", [1.0, 2.0], ["1", "text"]),
         ("number", [1.0, 2.0], [dt.date(2020, 1, 1)]),
         ("number", [1.0, 2.0], [[1.0]]),
-        ("boolean", [0, 1], [1, 2]),
+        ("boolean", [True, False], [1, 2]),
+        ("boolean", [0, 1], ["1", "2"]),
         ("boolean", [True, False], ["true", "maybe"]),
         ("date", [dt.date(2020, 1, 1)], [5]),
         ("date", [dt.date(2020, 1, 1)], ["2020-01-01", "soon"]),
@@ -229,6 +230,14 @@ def test_a_cell_of_another_type_is_an_error_with_its_row(kind, fitted, given):
     facts = learn(pl.Series("x", fitted), kind, "auto")
     with pytest.raises(ValueError, match=rf"column 'x' holds {kind}s, got .* in row {10 + len(given) - 1}"):
         encode(pl.Series("x", given), facts, begin=10)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt8, pl.Float64])
+def test_a_count_that_was_0_and_1_while_fitting_may_be_another_number_later(dtype):
+    facts = learn(pl.Series("x", [0, 1, 0]), "boolean", "auto")
+    cells, missing = encode(pl.Series("x", [0, 1, 3, None, 200], dtype=dtype), facts)
+    assert cells.tolist() == [0, 1, NEVER_SEEN, 0, NEVER_SEEN]
+    assert missing.tolist() == [False, False, False, True, False]
 
 
 def test_text_that_is_a_number_a_truth_or_a_date_fits():

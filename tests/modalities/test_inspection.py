@@ -84,6 +84,12 @@ def test_rows_are_counted_through_all_chunks(monkeypatch, table):
     assert list(find_issues(table, as_rows(pl.DataFrame(rows, schema=FITTED.schema)))) == [2, 3, 7]
 
 
+def test_a_count_that_was_0_and_1_while_fitting_is_out_of_range_where_it_is_more():
+    table = Tables().fit(as_rows(pl.DataFrame({"failed": [0, 1, 0], "sure": [True, False, True]})))
+    found = issues_of(table, as_rows(pl.DataFrame({"failed": [1, 3], "sure": [True, False]})))
+    assert found == [(), ({"feature": "failed", "issue": "out of range", "value": 3, "known": [0, 1]},)]
+
+
 def test_rows_of_images_have_none():
     images = as_rows(np.random.default_rng(0).random((3, 4, 4)))
     assert issues_of(Images().fit(images), images) == [(), (), ()]

@@ -134,7 +134,9 @@ def test_cells_are_read_as_the_fitted_types(tmp_path, suffix):
     [
         ("number", "abc", "numeric"),
         ("whole", "abc", "numeric"),
-        ("flag", "2", "boolean"),
+        ("flag", "maybe", "boolean"),
+        ("flag", "0.5", "boolean"),
+        ("truth", "2", "boolean"),
         ("truth", "maybe", "boolean"),
         ("day", "2020-13-01", "date"),
         ("moment", "noon", "datetime"),
@@ -146,6 +148,13 @@ def test_a_cell_that_does_not_fit_sets_its_row_aside(tmp_path, name, cell, kind)
     assert [(aside.where, aside.why) for aside in rows.set_aside] == [
         ("line 3", f"text {cell!r} in the {kind} column {name!r}")
     ]
+
+
+@pytest.mark.parametrize(("suffix", "cells"), [(".csv", ["3", "false", "-1"]), (".jsonl", [3, False, -1.0])])
+def test_a_count_that_was_0_and_1_while_fitting_is_read_as_the_number_it_is_now(tmp_path, suffix, cells):
+    rows = score(tmp_path, *(GOOD | {"flag": cell} for cell in cells), suffix=suffix)
+    assert rows.frame["flag"].to_list() == [3, 0, -1] and rows.frame["flag"].dtype == pl.Int64
+    assert not rows.set_aside
 
 
 def test_missing_cells_fit_every_type(tmp_path):

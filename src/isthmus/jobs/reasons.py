@@ -9,7 +9,7 @@ import polars as pl
 
 from isthmus.jobs.cells import Cells, TypicalErrors
 from isthmus.modalities import Tables
-from isthmus.modalities.columns import decode, decode_numbers
+from isthmus.modalities.columns import NEVER_SEEN, decode, decode_numbers
 from isthmus.part import Part
 from isthmus.rows import Rows
 
@@ -94,6 +94,8 @@ def _expectation(facts: dict[str, Any], cell: float, expected: float, chances: l
         likely = [{"value": facts["values"][symbol - 1], "probability": chances[symbol]} for symbol in order]
         note = {"note": "never seen while fitting"} if int(cell) == 0 else {}
         return {"probability": chances[int(cell)], "likely": likely} | note
+    if facts["kind"] == "boolean" and cell == NEVER_SEEN:
+        return {"expected": expected >= 0.5, "probability": 0.0, "note": "never seen while fitting"}
     if facts["kind"] == "boolean":
         return {"expected": expected >= 0.5, "probability": expected if cell >= 0.5 else 1 - expected}
     if facts["kind"] in ("date", "datetime"):

@@ -13,11 +13,13 @@ from isthmus.modalities.sketches import POINTS, sketch_numbers
 __all__ = [
     "KINDS",
     "LIMIT",
+    "NEVER_SEEN",
     "NUMERIC",
     "decode",
     "decode_numbers",
     "encode",
     "encode_numbers",
+    "flags_of",
     "infer",
     "learn",
     "learn_numbers",
@@ -30,6 +32,8 @@ KINDS = ("number", "integer", "boolean", "category", "date", "datetime", "ignore
 MAX_CATEGORIES = 1_000
 # Standardised values are held within this: the square of a wilder one overflows float32.
 LIMIT = 1e6
+# The cell of a boolean column that is neither 0 nor 1.
+NEVER_SEEN = 2.0
 INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 NUMERIC: dict[str, Any] = {str(t): t for t in (*INTEGERS, pl.Float32, pl.Float64, pl.Boolean)}
 WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
@@ -147,7 +151,7 @@ def encode(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> tuple[np
     """Return a column's cells as float64 and where they are missing.
 
     A number is in standard deviations from its mean, a category is the rank of its value
-    plus one, a category not seen while fitting is 0.
+    plus one, a category not seen while fitting is 0. A boolean is 0 or 1; see :func:`flags_of`.
 
     Parameters
     ----------
@@ -172,9 +176,9 @@ def encode(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> tuple[np
         ranks = list(range(1, len(values) + 1))
         index = words_of(series, facts).replace_strict(values, ranks, default=0, return_dtype=pl.Int64)
         return index.fill_null(0).to_numpy().astype(np.float64), missing
-    values = numbers_of(series, kind, begin)
-    values = np.nan_to_num(values, nan=0.0) if kind == "boolean" else encode_numbers(values, facts)
-    return values, missing
+    if kind == "boolean":
+        return np.nan_to_num(flags_of(series, facts, begin), nan=0.0), missing
+    return encode_numbers(numbers_of(series, kind, begin), facts), missing
 
 
 def encode_numbers(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
@@ -257,6 +261,18 @@ def numbers_of(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
             f"column {series.name!r} has infinity in row {row}; replace it by a number or leave it empty (NaN)."
         )
     return values
+
+
+def flags_of(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> np.ndarray:
+    """Return a boolean column's cells as 0 and 1, NaN where missing, 2 where never seen while fitting.
+
+    Only a column of integers can hold the last: what held 0 and 1 alone while fitting may be a
+    count, and the row in which it is 3 is the one that an anomaly detector is there for.
+    """
+    if NUMERIC.get(facts["dtype"]) not in INTEGERS or not series.dtype.is_numeric():
+        return numbers_of(series, "boolean", begin)
+    values = numbers_of(series, "integer", begin)
+    return np.where(np.isnan(values) | (values == 0) | (values == 1), values, NEVER_SEEN)
 
 
 def _numbers(series: pl.Series, kind: str) -> np.ndarray:

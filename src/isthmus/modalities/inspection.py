@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from isthmus.modalities.columns import missing_of, numbers_of, words_of
+from isthmus.modalities.columns import NEVER_SEEN, flags_of, missing_of, numbers_of, words_of
 from isthmus.modalities.tables import Tables
 from isthmus.part import Part
 from isthmus.rows import Rows
@@ -95,6 +95,9 @@ def _column_issues(series: pl.Series, facts: dict[str, Any], begin: int) -> Iter
     if facts["kind"] == "category":
         for row in np.flatnonzero(unseen(series, facts)).tolist():
             yield begin + row, {"issue": "unseen category", "value": _plain(series[row])}
+    elif facts["kind"] == "boolean":
+        for row in np.flatnonzero(flags_of(series, facts, begin) == NEVER_SEEN).tolist():
+            yield begin + row, {"issue": "out of range", "value": _plain(series[row]), "known": [0, 1]}
     elif facts["kind"] in RANGED:
         outside = np.flatnonzero(out_of_range(series, facts, begin)).tolist()
         known = _range(facts) if outside else None

@@ -101,7 +101,7 @@ def _typed(given: pl.Series, kind: str, dtype: Any) -> pl.Series:
         return _boolean(given) if wanted == pl.Boolean else given.cast(wanted, strict=False)
     if kind == "boolean":
         truth = _boolean(given)
-        return truth if dtype == "Boolean" else truth.cast(pl.Int64)
+        return truth if dtype == "Boolean" else truth.cast(pl.Int64).fill_null(_whole(given, dtype))
     if kind == "date":
         return _date(given) if is_text else given.cast(pl.Date, strict=False)
     if kind == "datetime":
@@ -121,6 +121,13 @@ def _boolean(given: pl.Series) -> pl.Series:
     if given.dtype == pl.String:
         numbers = numbers.zip_with(numbers.is_not_null(), _truth(given).cast(pl.Float64))
     return numbers.replace_strict([0.0, 1.0], [False, True], default=None, return_dtype=pl.Boolean)
+
+
+def _whole(given: pl.Series, dtype: Any) -> pl.Series:
+    """Return the integers of a column that held integers: 0 and 1 while fitting, others now."""
+    numbers = given.cast(pl.Float64, strict=False)
+    fits = (numbers % 1 == 0) & str(dtype).startswith(("Int", "UInt"))
+    return numbers.zip_with(fits.fill_null(False), pl.Series([None], dtype=pl.Float64)).cast(pl.Int64, strict=False)
 
 
 def _other_world(given: pl.Series, kind: str) -> bool:
