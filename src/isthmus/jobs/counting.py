@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from isthmus.metrics.shifts import same_counts, same_distribution, stability_index, stability_terms
-from isthmus.modalities.columns import learn, missing_of, numbers_of, words_of
+from isthmus.modalities.columns import NEVER_SEEN, flags_of, learn, missing_of, numbers_of, words_of
 from isthmus.modalities.sketches import sketch_numbers
 
 __all__ = ["CategoryCounts", "Counts", "NumberCounts", "counts_of", "learned", "score_counts"]
@@ -207,8 +207,8 @@ class CategoryCounts(Counts):
     def add(self, cells: pl.Series) -> None:
         """Count some cells."""
         if self.facts["kind"] == "boolean":
-            values = numbers_of(cells, "boolean")
-            found = {"true": int((values == 1).sum()), "false": int((values == 0).sum())}
+            values, kinds = flags_of(cells, self.facts), {"true": 1.0, "false": 0.0, "another": NEVER_SEEN}
+            found = {word: n for word, kind in kinds.items() if (n := int((values == kind).sum()))}
         else:
             words = words_of(cells, self.facts).alias("word").drop_nulls().value_counts()
             found = dict(words.iter_rows())
@@ -219,9 +219,8 @@ class CategoryCounts(Counts):
     def histograms(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the counts of :attr:`names`."""
         names = self.names
-        return tuple(
-            np.array([counts.get(name, 0) for name in names], np.int64) for counts in (self._fitted, self._now)
-        )
+        fitted, now = ([counts.get(name, 0) for name in names] for counts in (self._fitted, self._now))
+        return np.array(fitted, np.int64), np.array(now, np.int64)
 
     def test(self) -> dict[str, Any]:
         """Return the chi-square test."""

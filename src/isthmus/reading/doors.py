@@ -19,7 +19,7 @@ from isthmus.reading import arrays, series, tables
 from isthmus.reading.folders import SUFFIXES, ImageFolder
 from isthmus.rows import FrameRows, Rows, SequenceRows, as_rows
 
-__all__ = ["read", "write"]
+__all__ = ["LINES", "TEXT", "kind_of", "read", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def read(
 
 
 def _read(path: Path, schema: Any, size: tuple[int, int] | None, are_series: bool) -> Rows:
-    kind, packed = _kind(path)
+    kind, packed = kind_of(path)
     if path.is_dir() or kind in SUFFIXES:
         shape = None if schema is None else _shape(schema)
         return ImageFolder(path, size=size, shape=shape)
@@ -130,7 +130,7 @@ def _read(path: Path, schema: Any, size: tuple[int, int] | None, are_series: boo
     raise ValueError(f"{path} is of no kind that can be read, which are: {READABLE}.")
 
 
-def _kind(path: Path) -> tuple[str, bool]:
+def kind_of(path: Path) -> tuple[str, bool]:
     """Return the kind of file that a name says, and whether it is packed."""
     name = path.name.lower()
     packed = name.endswith(".gz")

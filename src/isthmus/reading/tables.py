@@ -15,7 +15,7 @@ from isthmus.reading.limits import check_memory, read_bytes
 from isthmus.reading.text import read_cells
 from isthmus.rows import FrameRows, SetAside
 
-__all__ = ["read_lines", "read_parquet", "read_text"]
+__all__ = ["POLARS_ERRORS", "FileTable", "read_lines", "read_parquet", "read_text", "table_of_lines"]
 
 Columns = Sequence[Mapping[str, Any]]
 # polars lets a panic of its Parquet reader pass as an exception of its own.
@@ -25,7 +25,7 @@ POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 def read_text(path: Path, columns: Columns | None = None) -> FrameRows:
     """Return the rows of a .csv, .tsv or .txt file; see :func:`isthmus.reading.read`."""
     text = read_cells(path)
-    return _Table(path, text.frame, text.lines, text.aside, "line {}").rows(columns)
+    return FileTable(path, text.frame, text.lines, text.aside, "line {}").rows(columns)
 
 
 def read_parquet(path: Path, columns: Columns | None = None) -> FrameRows:
@@ -37,30 +37,34 @@ def read_parquet(path: Path, columns: Columns | None = None) -> FrameRows:
         frame = pl.read_parquet(path)
     except POLARS_ERRORS as error:
         raise ValueError(f"{path} is damaged, or no Parquet file ({_first_line(error)}).") from error
-    return _Table(path, frame, np.arange(len(frame)), [], "row {} (the first is 0)").rows(columns)
+    return FileTable(path, frame, np.arange(len(frame)), [], "row {} (the first is 0)").rows(columns)
 
 
 def read_lines(path: Path, columns: Columns | None = None) -> FrameRows:
     """Return the rows of a .jsonl file: one JSON object a line."""
-    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    table = table_of_lines(path, read_bytes(path).removeprefix(b"\xef\xbb\xbf"))
+    if not len(table.lines) and not table.aside:
+        raise ValueError(f"{path} is empty; expected one JSON object a line.")
+    return table.rows(columns)
+
+
+def table_of_lines(path: Path, data: bytes) -> FileTable:
+    """Return what lines of JSON hold."""
     lines = data.split(b"\n")
     numbers = np.array([i for i, line in enumerate(lines, 1) if line.strip()], np.int64)
-    if not len(numbers):
-        raise ValueError(f"{path} is empty; expected one JSON object a line.")
-    frame = _json(data)
-    aside: list[tuple[int, str]] = []
+    frame = _json(data) if len(numbers) else pl.DataFrame()
     if frame is not None and len(frame) == len(numbers):
-        return _Table(path, frame, numbers, aside, "line {}", quoted=True).rows(columns)
+        return FileTable(path, frame, numbers, [], "line {}", quoted=True)
     records, aside = _objects(lines, numbers)
     numbers = np.array(list(records), np.int64)
     frame = _json(b"\n".join(lines[number - 1] for number in records))
     if frame is not None and len(frame) == len(records):
-        return _Table(path, frame, numbers, aside, "line {}", quoted=True).rows(columns)
+        return FileTable(path, frame, numbers, aside, "line {}", quoted=True)
     # Valid JSON whose cells are of many types: read as the text of a .csv would be.
     names = list(dict.fromkeys(name for record in records.values() for name in record))
     cells = {name: [_text(record.get(name)) for record in records.values()] for name in names}
     frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String))
-    return _Table(path, frame, numbers, aside, "line {}").rows(columns)
+    return FileTable(path, frame, numbers, aside, "line {}")
 
 
 def _json(data: bytes) -> pl.DataFrame | None:
@@ -92,7 +96,7 @@ def _text(value: Any) -> str | None:
     return json.dumps(value)
 
 
-class _Table:
+class FileTable:
     """Cells as a file gave them, on the way to rows of typed columns."""
 
     def __init__(
@@ -118,19 +122,24 @@ class _Table:
         """Return what fits the columns, or without any what fits the types that are inferred."""
         if not self.frame.width and not self.aside:
             raise ValueError(f"{self.path} has no columns.")
+        rows, aside = self.split(columns)
+        rows.set_aside = [SetAside(self.where.format(line), why) for line, why in aside]
+        if not len(rows):
+            raise ValueError(f"{self.path} has no row that can be used{_because(rows.set_aside)}.")
+        return rows
+
+    def split(self, columns: Columns | None) -> tuple[FrameRows, list[tuple[int, str]]]:
+        """Return the rows that fit, perhaps none, and line and reason of the others."""
         typed = [self._inferred(series) for series in self.frame] if columns is None else self._fitted(columns)
         keep = np.ones(len(self.lines), bool)
         keep[list(self.reasons)] = False
         aside = self.aside + [(int(self.lines[row]), why) for row, why in self.reasons.items()]
-        set_aside = [SetAside(self.where.format(line), why) for line, why in sorted(aside)]
-        if not keep.any():
-            raise ValueError(f"{self.path} has no row that can be used{_because(set_aside)}.")
         frame = pl.DataFrame(typed)
         if self.reasons:
             frame = frame.filter(pl.Series(keep))
         wanted = set(frame.columns)
         unused = [name for name in self.frame.columns if name not in wanted]
-        return FrameRows(frame, set_aside=set_aside, lines=self.lines[keep], unused=unused)
+        return FrameRows(frame, lines=self.lines[keep], unused=unused), sorted(aside)
 
     def _inferred(self, series: pl.Series) -> pl.Series:
         if series.dtype == pl.String and self.where.startswith("line"):

@@ -15,7 +15,7 @@ import polars as pl
 
 from isthmus.reading.limits import read_bytes
 
-__all__ = ["Text", "read_cells"]
+__all__ = ["Text", "are_whole_cells", "header_of", "read_cells", "sample_of", "separator_of", "split_cells"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +53,23 @@ def read_cells(path: Path) -> Text:
         If it is empty, has no row, is not UTF-8, or its header is none.
     """
     data = _utf8(path, read_bytes(path))
-    sample = _sample(data)
-    separator = _separator(path, sample)
+    sample = sample_of(data)
+    separator = separator_of(path, sample)
     logger.info("%s: cells are separated by %r", path, separator)
-    text = _regular(path, data, separator) or _irregular(path, data, separator)
+    try:
+        text = split_cells(path, data, separator)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(_not_utf8(path, read_bytes(path), error)) from error
     if not len(text.frame) and not text.aside:
         raise ValueError(f"{path} has a header and no rows.")
     if text.frame.width == 1:
         _refuse_other_separator(path, sample)
     return text
+
+
+def split_cells(path: Path, data: bytes, separator: str) -> Text:
+    """Return the cells of text that begins with a header."""
+    return _regular(path, data, separator) or _irregular(path, data, separator)
 
 
 def _utf8(path: Path, data: bytes) -> bytes:
@@ -77,14 +85,15 @@ def _utf8(path: Path, data: bytes) -> bytes:
     return data
 
 
-def _sample(data: bytes) -> str:
+def sample_of(data: bytes) -> str:
     """Return the first lines, as many as are whole in the first bytes."""
     head = data[:SAMPLE].lstrip(b"\r\n \t") if not data[:1].strip() else data[:SAMPLE]
     whole = head if len(data) <= SAMPLE else head[: head.rfind(b"\n") + 1] or head
     return whole.decode("utf-8", errors="replace")
 
 
-def _separator(path: Path, sample: str) -> str:
+def separator_of(path: Path, sample: str) -> str:
+    """Return what separates the cells of text with these first lines."""
     header = sample.splitlines()[0]
     if path.name.lower().removesuffix(".gz").endswith(".tsv"):
         return "\t"
@@ -134,7 +143,7 @@ def _regular(path: Path, data: bytes, separator: str) -> Text | None:
     """
     buffer = np.frombuffer(data, np.uint8)
     quotes = b'"' in data
-    if quotes and not _whole_cells(buffer, ord(separator)):
+    if quotes and not are_whole_cells(buffer, ord(separator)):
         return None
     newlines = np.flatnonzero(buffer == NEWLINE)
     ends, separators = newlines, np.flatnonzero(buffer == ord(separator))
@@ -149,7 +158,7 @@ def _regular(path: Path, data: bytes, separator: str) -> Text | None:
     returned = (ends > starts) & (buffer[ends - 1] == RETURN)
     rows = ends - returned > starts
     first = int(rows.argmax())
-    names = _header(path, data[starts[first] : ends[first]], separator, quotes)
+    names = header_of(path, data[starts[first] : ends[first]], separator, quotes)
     rows[: first + 1] = False
     keep = rows & (fields == len(names))
     lines = np.searchsorted(newlines, starts) + 1
@@ -157,11 +166,11 @@ def _regular(path: Path, data: bytes, separator: str) -> Text | None:
     body = data[bounds[first + 1] :]
     if not keep[first + 1 :].all():
         body = buffer[np.repeat(keep, np.diff(bounds))].tobytes()
-    frame = _parse(path, body, names, separator, quotes)
+    frame = _parse(body, names, separator, quotes)
     return Text(frame, lines[keep], aside) if len(frame) == keep.sum() else None
 
 
-def _whole_cells(buffer: np.ndarray, separator: int) -> bool:
+def are_whole_cells(buffer: np.ndarray, separator: int) -> bool:
     """Whether every quote opens a cell, closes it, or is one of two within it."""
     places = np.flatnonzero(buffer == QUOTE)
     if len(places) % 2:
@@ -173,21 +182,19 @@ def _whole_cells(buffer: np.ndarray, separator: int) -> bool:
     )
 
 
-def _header(path: Path, line: bytes, separator: str, quotes: bool) -> list[str]:
+def header_of(path: Path, line: bytes, separator: str, quotes: bool) -> list[str]:
+    """Return the columns' names."""
     text = io.StringIO(line.decode("utf-8", errors="replace"), newline="")
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     return _names(path, next(csv.reader(text, delimiter=separator, quoting=quoting)))
 
 
-def _parse(path: Path, body: bytes, names: list[str], separator: str, quotes: bool) -> pl.DataFrame:
+def _parse(body: bytes, names: list[str], separator: str, quotes: bool) -> pl.DataFrame:
     schema = dict.fromkeys(names, pl.String)
     if not body:
         return pl.DataFrame(schema=schema)
     quote = '"' if quotes else None
-    try:
-        return pl.read_csv(body, has_header=False, schema=schema, separator=separator, quote_char=quote)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(_not_utf8(path, read_bytes(path), error)) from error
+    return pl.read_csv(body, has_header=False, schema=schema, separator=separator, quote_char=quote)
 
 
 def _not_utf8(path: Path, data: bytes, error: Exception) -> str:
