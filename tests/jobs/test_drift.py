@@ -13,8 +13,10 @@ from scipy import stats
 
 from isthmus import AutoEncoder
 from isthmus.jobs import AnomalyDetector
+from isthmus.jobs.counting import counts_of
 from isthmus.jobs.drift import DriftTest, find_drift
 from isthmus.modalities import Tables
+from isthmus.modalities.columns import learn
 from isthmus.rows import as_rows
 from isthmus.saving import load, save
 
@@ -78,6 +80,18 @@ def test_the_column_that_moved_is_named_and_what_moved_is_said(model, change, fe
     assert said in test["said"]
     assert test["p_value"] <= test["adjusted_p_value"] < 0.01
     assert test["psi"] >= 0.1
+
+
+def test_a_count_that_was_0_and_1_while_fitting_is_counted_apart_where_it_is_more():
+    flags = pl.Series("failed", [0, 1] * 50)
+    counts = counts_of(learn(flags, "boolean", "auto"))
+    counts.add(pl.Series("failed", [0, 1, 1, 3, 7, None]))
+    fitted, now = counts.histograms()
+    assert dict(zip(counts.names, zip(fitted.tolist(), now.tolist(), strict=True), strict=True)) == {
+        "true": (50, 2),
+        "false": (50, 1),
+        "another": (0, 2),
+    }
 
 
 def test_a_change_of_how_columns_hang_together_is_seen_by_the_score_alone():
