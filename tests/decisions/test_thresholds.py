@@ -63,6 +63,21 @@ def test_the_interval_is_that_of_clopper_and_pearson_turned_round():
         assert binom.sf(6, 300, end) == pytest.approx(tail)
 
 
+def test_the_interval_of_a_batch_holds_what_is_observed_in_it():
+    random, draws, rows = np.random.default_rng(6), 1_000, 150
+    hits = 0
+    for _ in range(draws):
+        threshold = threshold_at(random.normal(size=120), 0.1)
+        low, high = threshold.interval(0.8, rows)
+        hits += low <= (random.normal(size=rows) < threshold.offset).mean() <= high
+    # A count cannot hit a level on the nose: at least so often, and not by much more.
+    assert binom.ppf(0.0005, draws, 0.8) <= hits <= 0.88 * draws
+    wide, narrow = Threshold(0.0, 7, 300).interval(rows=10**7), Threshold(0.0, 7, 300).interval()
+    assert wide == pytest.approx(narrow, rel=1e-3)
+    with pytest.raises(ValueError, match="rows must be a whole number"):
+        threshold.interval(rows=0)
+
+
 def test_with_a_confidence_the_rate_is_kept_for_that_share_of_the_draws():
     random, draws = np.random.default_rng(3), 1_000
     rates = [threshold_at(random.uniform(size=1_000), 0.02, confidence=0.9).offset for _ in range(draws)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, betabinom
 
 __all__ = [
     "Threshold",
@@ -77,14 +77,28 @@ class Threshold:
         """The false-alarm rate to expect, over draws of the held-out rows: ``rank / (held_out + 1)``."""
         return self.rank / (self.held_out + 1)
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
+    def interval(self, level: float = 0.95, rows: int | None = None) -> tuple[float, float]:
         """Return where the rate of this threshold lies, for this share of draws of the held-out rows.
 
-        As much of the rest is below as above. It is an interval for the share of *all* new
-        normal rows that are alerts; that of a batch of n varies further, as n tosses do.
+        Parameters
+        ----------
+        level : float, default=0.95
+            How often it lies there; as much of the rest is below as above.
+        rows : int, optional
+            By default it is the rate among *all* new normal rows. Among so many of them it
+            varies further, as tosses do: then it is what to expect in a batch, by the law
+            beta-binomial(rows, k, m + 1 - k), over draws of these rows too.
+
+        Examples
+        --------
+        >>> [round(end, 4) for end in threshold_at(np.arange(999.0), 0.01).interval(rows=500)]
+        [0.002, 0.022]
         """
         check_share("level", level)
-        low, high = beta.ppf([(1 - level) / 2, (1 + level) / 2], self.rank, self.held_out + 1 - self.rank)
+        ends, shape = [(1 - level) / 2, (1 + level) / 2], (self.rank, self.held_out + 1 - self.rank)
+        if rows is not None and (isinstance(rows, bool) or rows != int(rows) or rows < 1):
+            raise ValueError(f"rows must be a whole number of at least 1, got {rows!r}.")
+        low, high = beta.ppf(ends, *shape) if rows is None else betabinom.ppf(ends, int(rows), *shape) / rows
         return float(low), float(high)
 
     def bound(self, confidence: float = 0.95) -> float:
