@@ -9,8 +9,8 @@ on the rows that are learned from, as in `one_class`; theirs are brought between
 Our detector is told that its rows hold anomalies (``contaminated=True``), and not how many. A
 difference is taken seed by seed, over the same split.
 
-Full run: three seeds, about 40 minutes on one core for the baselines. Parts of it: --sets,
---seeds, --contenders. Needs ISTHMUS_DATA.
+Full run: three seeds, half as long again as `one_class`. Parts of it: --sets, --seeds,
+--contenders. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations

@@ -1,26 +1,26 @@
 """Fraud: average precision, and precision at 100, of the shared samples of credit cards and of PaySim.
 
-Credit cards (29 columns; when a transaction was is no feature). Frauds are 28 % of the sample and 0.17 % of what
-it was drawn from, so most are left out: as many stay as make 0.5 % of the rows that are judged.
-That is three among 618, so a precision at 100 is at most 3 %, and one thinning says little: each
+Credit cards (29 columns; when a transaction was is no feature). Frauds are 28 % of the sample and
+0.17 % of what it was drawn from, so most are left out: as many stay as make 0.5 % of the rows that
+are judged. That is three among 618, so a precision at 100 is at most 3 %, and one thinning says little: each
 figure is the mean over many.
 - normal rows train: a random half of them, the others and the frauds are judged; 200 thinnings
   a seed, of one fit. With `by time` the earlier half of the normal rows trains.
 - rows as they come train: of normal rows and 0.5 % of frauds a random half each; several thinnings
   a seed, a fit for each.
 
-PaySim (51,392 transfers, 2.7 % of them frauds, as in the sample; mixed types): split by step, the hour. The
-first hours, with half of the rows, train; later ones are judged. With and without the balances
-after the transfer: these are known only once the money is gone. Frauds are a larger share of the later
-rows than of the first, for normal transfers of the sample are early ones.
+PaySim (51,392 transfers, 2.7 % of them frauds, as in the sample; mixed types): split by step, the
+hour. The first hours, with half of the rows, train; later ones are judged. With and without the
+balances after the transfer: these are known only once the money is gone. Frauds are a larger share
+of the later rows than of the first, for normal transfers of the sample are early ones.
 - rows as they come train, frauds among them; or normal ones alone.
 
 `must`: above isolation forest and PCA in the same run; `aim`: above neighbours as well. The others
 are given a matrix: type one-hot, amounts through asinh where their tails are heavy. Rows that
 tie at the 100th share what is left evenly.
 
-Full run: five seeds of credit cards, about 8 minutes on one core; three of PaySim, about 10. Parts:
---data, --seeds, --contenders. Needs ISTHMUS_DATA.
+Full run: five seeds of credit cards, a minute of processor time; three of PaySim. Parts: --data,
+--seeds, --contenders. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations

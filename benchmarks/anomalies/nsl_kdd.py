@@ -1,12 +1,12 @@
 """NSL-KDD: trained on the normal rows of the 20 % file, tested on KDDTest+ and KDDTest-21.
 
-13,449 normal connections are learned from; KDDTest+ (22,544 rows) and KDDTest-21 (11,850 of these, which
-most of the 21 classifiers of Tavallaee et al. (2009) got wrong) are judged. Neither the label nor the difficulty,
-which was made from labels, is a feature. The three text columns stay text; the other contenders
+13,449 normal connections are learned from; KDDTest+ (22,544 rows) and KDDTest-21 (the 11,850 of these
+that not all 21 classifiers of Tavallaee et al., 2009, got right) are judged. Neither the label nor the
+difficulty, which was made from labels, is a feature. The three text columns stay text; the other contenders
 are given a matrix. The split is that of the files: seeds are the detectors' own. 23 rows of
 KDDTest+ have a copy among those learned from, 6 of them attacks.
 
-Full run: three seeds, about 5 minutes on one core. Needs ISTHMUS_DATA.
+Full run: three seeds. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations

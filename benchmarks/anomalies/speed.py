@@ -1,8 +1,8 @@
 """How long detection takes: against PyOD's auto-encoder, in batches, and one row at a time.
 
 - Fit and score. 50,000 rows of the ADBench set donors, 10 columns: the size of shuttle (49,097 x 9),
-  which is not among the shared sets. Rows as they come, 6 % of them anomalies, standardised, given to both
-  detectors with all their defaults; each ends with a score for every one of the rows. PyOD scores
+  which is not among the shared sets. Rows as they come, 6 % of them anomalies, standardised, given to
+  both detectors with all their defaults; each ends with a score for every one of the rows. PyOD scores
   them while it fits, so nothing is counted twice for it. AUROC beside it, of the same scores.
   Contenders take turns, and ratios are of neighbours.
 - Batches: a million rows of 30 numeric columns, made (`benchmarks/made.py`), in float32, on one
@@ -10,7 +10,7 @@
 - One row: `predict` of a table of one row, from the caller's array or data frame to 1 or -1, on
   one thread. Both with 30 numbers and with the 41 columns of NSL-KDD, three of them text.
 
-Full run: about 20 minutes, nearly all of it PyOD's. Needs a quiet machine, and ISTHMUS_DATA for donors
+Full run: three rounds, nearly all of it PyOD's. Needs a quiet machine, and ISTHMUS_DATA for donors
 and NSL-KDD; what is not there is left out.
 """
 

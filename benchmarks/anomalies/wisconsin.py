@@ -1,15 +1,15 @@
 """Breast cancer Wisconsin (original, 699 rows): trained on benign rows, 16 missing cells left missing.
 
-Five stratified folds, drawn anew with each seed: the benign rows of four are learned from, all rows of the fifth
-are judged. The nine columns are those of the file, read as the command line reads it ("?" is
-missing), whole numbers from 1 to 10; the patient's number is no feature. The others
-are given the column's mean for a missing cell.
+Five stratified folds, drawn anew with each seed: the benign rows of four are learned from, all rows of
+the fifth are judged. The nine columns are those of the file, read as the command line reads it ("?"
+is missing), whole numbers from 1 to 10; the patient's number is no feature. The other contenders are
+given the column's mean for a missing cell.
 
 What a random fold flatters: cells of few values repeat themselves (the 458 benign rows are 225 different
 ones), and 699 rows are of 645 patients. So there are two figures more: all rows of a patient
 in one fold; and over judged rows alone of which there is no copy among those learned from.
 
-Full run: five seeds, about 5 minutes on one core. Needs ISTHMUS_DATA.
+Full run: five seeds, a minute of processor time. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations
