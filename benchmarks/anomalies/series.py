@@ -60,10 +60,8 @@ def run(quick: bool) -> Result:
     for protocol, cases in protocols.items():
         runs = [_measured(protocol, cases(seed), seed) for seed in (SEEDS[:1] if quick else SEEDS)]
         figures[protocol] = runs
-        means = {
-            name: [float(np.mean([one[name] for one in run.values()])) for run in runs]
-            for name in runs[0][next(iter(runs[0]))]
-        }
+        names = next(iter(runs[0].values()))
+        means = {name: [float(np.mean([one[name] for one in run.values()])) for run in runs] for name in names}
         claims += [Claim(f"{protocol}: {name}", better="higher", **t_interval(of)) for name, of in means.items()]
         others = [np.max(pair) for pair in zip(means["window PCA"], means["window 5-NN"], strict=True)]
         above = [ours - plain for ours, plain in zip(means[OURS], means[PLAIN], strict=True)]
@@ -103,15 +101,8 @@ def heartbeats(seed: int) -> list[Judged]:
     """Return both sets of beats, end to end."""
     root, found = folder("ucr_ecg"), []
     for name in ("ECG5000", "ECG200"):
-        rows = np.concatenate(
-            [
-                np.loadtxt(
-                    gzip.open(file, "rt"),
-                    delimiter=None if b"," not in gzip.decompress(file.read_bytes())[:200] else ",",
-                )
-                for file in sorted(root.glob(f"{name}_*.txt.gz"))
-            ]
-        )
+        files = sorted(root.glob(f"{name}_*.txt.gz"))
+        rows = np.concatenate([_numbers(gzip.decompress(file.read_bytes()).decode()) for file in files])
         random = np.random.default_rng(seed)
         is_normal, beats = rows[:, 0] == 1, rows[:, 1:]
         normal, other = (random.permutation(np.flatnonzero(kind)) for kind in (is_normal, ~is_normal))
@@ -120,6 +111,11 @@ def heartbeats(seed: int) -> list[Judged]:
         labels = np.repeat(~is_normal[test], beats.shape[1])
         found.append(Judged(name, beats[train].reshape(-1, 1), beats[test].reshape(-1, 1), labels, beats.shape[1]))
     return found
+
+
+def _numbers(text: str) -> np.ndarray:
+    """Return a table of numbers with blanks or commas between them."""
+    return np.loadtxt(text.replace(",", " ").splitlines())
 
 
 def _measured(protocol: str, cases: list[Judged], seed: int) -> dict[str, dict[str, float]]:

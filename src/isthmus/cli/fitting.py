@@ -16,11 +16,12 @@ from sklearn.model_selection import train_test_split
 
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
-from isthmus.cli.inputs import read_rows
+from isthmus.cli.inputs import Given, read_rows
 from isthmus.cli.judging import known_anomalies
 from isthmus.cli.predicting import known_labels, split_labelled
 from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import count, figures, modality_said, options_said, progress, say, table, told_options
+from isthmus.cli.watching import cut_in_time, series_for
 from isthmus.data import gathered
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.job import Job, choose, needs_labels
@@ -28,7 +29,7 @@ from isthmus.modalities.choice import default_modality
 from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.recipes.making import make
-from isthmus.rows import Rows
+from isthmus.rows import Rows, SequenceRows
 
 __all__ = ["compare", "fit", "info"]
 
@@ -55,6 +56,7 @@ def fit(
     made = _job(job)
     given = read_rows(data, size, modality)
     rows, y = known_labels(made, given, labels)
+    rows = series_for(made, rows)
     model = _model(made, rows, modality, recipe, values, seed)
     checkpoint = out.parent / f"{out.name}.checkpoint.safetensors"
     _say_resume(checkpoint, resume)
@@ -93,6 +95,13 @@ def compare(
     assert made is not None
     given = read_rows(data, size, modality)
     rows, known = known_labels(made, given, labels)
+    rows = series_for(made, rows)
+    if isinstance(rows, SequenceRows) and len(rows) == 1 and made.verb == "watch":
+        series, later, y = cut_in_time(rows, known, TEST_SHARE)
+        model = _model(made, series, modality, recipe, values, seed)
+        with _watched(model.estimator, bool(values)):
+            _tell(given, job, model.compare(series, later, y), len(series.values), len(later.values), as_json)
+        return
     if len(rows) < 4:
         raise ValueError(
             f"{data} has {count(len(rows), 'row')} that can be used; to fit on some and test on others takes 4."
@@ -112,8 +121,12 @@ def compare(
     say(f"fitting on {count(len(train), 'row')}, testing on {len(test)} others")
     with _watched(model.estimator, bool(values)):
         result = model.compare(choose(rows, train), choose(rows, test), None if y is None else y[test], **more)
+    _tell(given, job, result, len(train), len(test), as_json)
+
+
+def _tell(given: Given, job: str, result: list[dict[str, Any]], train: int, test: int, as_json: bool) -> None:
     if as_json:
-        figures(given.tally() | {"job": job, "train": len(train), "test": len(test), "methods": result}, True)
+        figures(given.tally() | {"job": job, "train": train, "test": test, "methods": result}, True)
     else:
         table(result)
 

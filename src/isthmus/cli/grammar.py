@@ -218,7 +218,10 @@ def main(ctx: click.Context) -> None:
 @click.argument("data", type=DATA)
 @click.option("-o", "--out", required=True, metavar="MODEL", type=_Out(), help="Folder to write the model to.")
 @click.option(
-    "--for", "job", metavar="JOB", help="What the code is to be good for: detect, denoise, map, sample or search."
+    "--for",
+    "job",
+    metavar="JOB",
+    help="What the code is to be good for: detect, watch, denoise, map, sample or search.",
 )
 @click.option(
     "--labels",
@@ -344,6 +347,29 @@ def drift(**asked: Any) -> int:
     from isthmus.cli import drifting
 
     return drifting.drift(**asked)
+
+
+@main.command()
+@_model_and_data
+@_out((".jsonl", ".csv", "-"), "One line for each alarm, in the order of series and steps.")
+@click.option("--all", "every", is_flag=True, help="Write a line for each step, not the alarms.")
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="RATE",
+    help="Share of normal steps below the threshold; by default what the model was fitted for.",
+)
+@click.option("--picture", type=_Out(PICTURES), metavar="FILE", help="The series that rings most, with its alarms.")
+@_json
+@_traceback
+def watch(**asked: Any) -> None:
+    """Ring where the series of DATA are not like those fitted on, and say which span it was.
+
+    A table is one series, a step a line: numbers, and at most one column of times.
+    """
+    from isthmus.cli import watching
+
+    watching.watch(**asked)
 
 
 @main.command()

@@ -28,8 +28,9 @@ __all__ = ["SeriesDetector"]
 
 logger = logging.getLogger(__name__)
 
-# Values of windows trained on: beyond, windows are taken evenly spread.
-MOST_VALUES = 2**23
+# Windows trained on, evenly spread: of those that overlap so many for each that does not, and at most
+# so many values. Neighbouring windows are nearly one.
+OVERLAPPING, LEAST_WINDOWS, MOST_VALUES = 8, 2**11, 2**24
 MUTED_WINDOWS = 3
 
 
@@ -173,7 +174,8 @@ class SeriesDetector(OutlierMixin, Job):
         some = np.flatnonzero(judgeable(kept))
         if not len(some) or not judgeable(held_out).any():
             raise ValueError(f"no window of {self.window_} steps has half of its values; give a longer window.")
-        most = max(1, MOST_VALUES // (self.window_ * rows.values.shape[1]))
+        wanted = max(LEAST_WINDOWS, OVERLAPPING * len(rows.values) // self.window_)
+        most = max(1, min(wanted, MOST_VALUES // (self.window_ * rows.values.shape[1])))
         some = some[np.unique(np.linspace(0, len(some) - 1, min(len(some), most)).astype(np.int64))]
         self.estimator_ = self._prepared(rows).fit(ArrayRows(kept.take(some)))
         self._costs, costs = WindowCosts.measure(self.estimator_, kept, some, held_out)

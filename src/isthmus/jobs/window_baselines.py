@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, clone
 
 from isthmus.jobs.series_input import as_series
 from isthmus.jobs.windows import STEPS, Windows
-from isthmus.rows import SequenceRows
+from isthmus.rows import SequenceRows, as_rows
 
 __all__ = ["OnWindows"]
 
@@ -40,7 +40,7 @@ class OnWindows(BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the scorer on at most 4,096 windows, evenly spread."""
-        rows = as_series(X)
+        rows = as_series(as_rows(X))
         self.center_, spread = np.nanmean(rows.values, 0), np.nanstd(rows.values, 0)
         self.scale_ = np.where(spread > 0, spread, 1.0)
         windows = Windows(self._filled(rows), self.window)
@@ -50,7 +50,7 @@ class OnWindows(BaseEstimator):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the score of each step, of all series end to end."""
-        windows = Windows(self._filled(as_series(X)), self.window)
+        windows = Windows(self._filled(as_series(as_rows(X))), self.window)
         pieces = [np.arange(begin, min(begin + MOST, len(windows))) for begin in range(0, len(windows), MOST)]
         return windows.spread(
             np.concatenate([self.scorer_.score_samples(self._matrix(windows, piece)) for piece in pieces])

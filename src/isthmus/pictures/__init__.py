@@ -1,5 +1,6 @@
 """Pictures of fits, reconstructions, maps and scores: matplotlib figures in one style."""
 
+from isthmus.pictures.alarms import alarm_strip
 from isthmus.pictures.alerts import alert_map, precision_recall, score_distribution
 from isthmus.pictures.curves import heat_strip, loss_curves, score_histogram
 from isthmus.pictures.factors import factor_matrices
@@ -14,6 +15,7 @@ from isthmus.pictures.style import PALETTE, save, style
 
 __all__ = [
     "PALETTE",
+    "alarm_strip",
     "alert_map",
     "factor_matrices",
     "heat_strip",
