@@ -183,7 +183,7 @@ def test_the_report_of_no_alert_is_a_page_too(folder, tmp_path):
         (("--fdr", 1), "--fdr"),
         (("--baselines", "old.csv"), "--baselines is for the report"),
         (("--report", "r.pdf"), "should end in .html"),
-        (("--budget", 3, "--day", "kin"), "'kin' is no file, and no column"),
+        (("--budget", 3, "--day", "kin"), "--day 'kin' is no file, and no column"),
     ],
 )
 def test_calls_that_contradict_themselves_are_refused(folder, tmp_path, monkeypatch, options, said):

@@ -214,7 +214,7 @@ def _tally(fitted: AnomalyDetector, rule: Rule, decision: Decision, known: Known
 
 def _days(given: Given, column: str) -> np.ndarray:
     """Return the day of each row, as a number; rows without one are a day of their own."""
-    values = given.labels(column)
+    values = given.labels(column, option="--day")
     days = np.array([str(value)[:10] if value is not None else "" for value in values])
     unread = [value for value in dict.fromkeys(days.tolist()) if value and not _is_day(value)]
     if unread:

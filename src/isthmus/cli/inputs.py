@@ -74,8 +74,8 @@ class Given:
             name = f"{name}_"
         return frame.insert_column(0, pl.Series(name, self.places()))
 
-    def labels(self, asked: str) -> list[Any]:
-        """Return a label for each row: a column of the data, or a file of labels.
+    def labels(self, asked: str, option: str = "--labels") -> list[Any]:
+        """Return a label for each row: a column of the data, or a file of labels; ``option`` is what asked.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Given:
         if asked == FOLDER and self.where == "file":
             return [Path(place).parent.name for place in self.places()]
         if isinstance(self.rows, SequenceRows) and self.rows.columns is not None and not Path(asked).is_file():
-            return self._of_series(asked, self.rows)
+            return self._of_series(asked, self.rows, option)
         whole: Rows | None = (
             self.rows if isinstance(self.rows, FrameRows) and asked in self.rows.frame.columns else None
         )
@@ -98,14 +98,14 @@ class Given:
             return self._at_lines(whole, whole.frame[asked].to_list())
         if not Path(asked).is_file():
             columns = f" with the columns {', '.join(whole.frame.columns)}" if isinstance(whole, FrameRows) else ""
-            raise click.UsageError(f"--labels {asked!r} is no file, and no column of {self.path}{columns}.")
+            raise click.UsageError(f"{option} {asked!r} is no file, and no column of {self.path}{columns}.")
         return self._from_file(Path(asked))
 
-    def _of_series(self, asked: str, rows: SequenceRows) -> list[Any]:
+    def _of_series(self, asked: str, rows: SequenceRows, option: str) -> list[Any]:
         """Return the label of each series' first record."""
         whole, id = reading.read(self.path), (rows.columns or [""])[0]
         if not isinstance(whole, FrameRows) or asked not in whole.frame.columns:
-            raise click.UsageError(f"--labels {asked!r} is no file, and no column of {self.path}.")
+            raise click.UsageError(f"{option} {asked!r} is no file, and no column of {self.path}.")
         first = whole.frame.unique(id, keep="first", maintain_order=True)
         known = dict(zip(first[id].to_list(), first[asked].to_list(), strict=True))
         return [known[name] for name in self.places()]
