@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from isthmus.cli.inputs import open_model, read_for
+from isthmus.cli.inputs import open_model, read_for, unused_said
 from isthmus.cli.outputs import check_not_input
 from isthmus.cli.running import wrong_call
 from isthmus.cli.talk import count, figures, say, table
 from isthmus.jobs.counting import CategoryCounts, Counts, NumberCounts
 from isthmus.jobs.drift import Drift, DriftTest
+from isthmus.modalities import Tables
+from isthmus.reading.streams import can_stream, stream
 from isthmus.report import Report
 
 __all__ = ["DRIFTED", "drift"]
@@ -40,18 +42,36 @@ def drift(
         test = DriftTest(fitted, level=level, least=least, ignore=ignore, dates=dates)
     if reference is not None:
         test = DriftTest(fitted, against=reference, level=level, least=least, ignore=ignore, dates=dates)
-    given = read_for(estimator, data, resize)
-    found = test.add(given.rows).result()
+    aside = _add_all(test, estimator, data, resize)
+    found = test.result()
     than = str(against or "the rows fitted on")
     if report is not None:
         _page(found, data, than).write(report)
         say(f"the report is in {report}")
     _say(found, than)
     if as_json:
-        figures(given.tally() | {"against": than} | _plain(found), True)
+        figures({"data": str(data), "rows": found.rows, "set_aside": aside, "against": than} | _plain(found), True)
     else:
         table([_row(test) for test in found.tests])
     return DRIFTED if found.found else 0
+
+
+def _add_all(test: DriftTest, estimator: Any, data: Path, resize: bool) -> int:
+    """Add the rows of DATA, a table's piece by piece; return how many were set aside."""
+    if not (isinstance(estimator.modality_, Tables) and can_stream(data)):
+        rows = read_for(estimator, data, resize).rows
+        test.add(rows)
+        return len(rows.set_aside)
+    aside = 0
+    for i, piece in enumerate(stream(data, estimator.modality_.columns)):
+        if i == 0:
+            unused_said(estimator.modality_, piece.rows.unused)
+        if piece.aside and not aside:
+            say(f"rows set aside, the first: line {piece.aside[0][0]}: {piece.aside[0][1]}")
+        aside += len(piece.aside)
+        if len(piece.rows):
+            test.add(piece.rows)
+    return aside
 
 
 def _say(found: Drift, than: str) -> None:

@@ -157,6 +157,23 @@ def _check_deciding(asked: dict[str, Any]) -> None:
         raise click.UsageError("--confidence is of a rate of false alarms; give it with --false-alarms.")
 
 
+def _check_along(asked: dict[str, Any], resume: bool) -> None:
+    """Refuse what needs all rows at once where they come piece by piece; drop the options that do."""
+    for name in ("labels", "report", "baselines", "day"):
+        if asked.pop(name) is not None:
+            raise click.UsageError(f"--{name} needs all rows at once; these come piece by piece.")
+    if asked.pop("resize"):
+        raise click.UsageError("--resize is for images; only tables come piece by piece.")
+    is_stream = str(asked["data"]) == "-"
+    asked["out"] = Path("-") if asked["out"] is None and is_stream else asked["out"]
+    if asked["out"] is None:
+        raise click.UsageError("Missing option '-o' / '--out'.")
+    if asked["out"].suffix.lower() not in (".jsonl", ""):
+        raise click.UsageError(f"piece by piece, lines of JSON are written (.jsonl or -), got {asked['out']}.")
+    if resume and (is_stream or str(asked["out"]) == "-"):
+        raise click.UsageError("--resume goes on with a file of alerts about a file of rows; give both names.")
+
+
 def _fitting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe what is fitted."""
     for option in reversed(
@@ -290,8 +307,15 @@ def map_rows(**asked: Any) -> None:
 
 
 @main.command()
-@_model_and_data
-@_out(ALERTS, "One line for each alert, worst first.")
+@click.argument("model", type=MODEL)
+@click.argument("data", type=click.Path(exists=True, path_type=Path, allow_dash=True))
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    type=_Out(ALERTS),
+    help="One line for each alert, worst first; for DATA - by default -.",
+)
 @click.option("--all", "every", is_flag=True, help="Write every row, in the order of DATA, not the alerts alone.")
 @_deciding
 @click.option("--reasons", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Reasons per row.")
@@ -303,12 +327,31 @@ def map_rows(**asked: Any) -> None:
     metavar="TRAINING_DATA",
     help="For the report: what the model was fitted on, to fit PCA, neighbours and an isolation forest to it too.",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Piece by piece, at most N rows at once, in bounded memory: alerts come in the order of DATA, and lines that "
+    "cannot be used among them with their error.",
+)
+@click.option("--resume", is_flag=True, help="Piece by piece, going on where the same call was interrupted.")
 @_scoring
 def detect(**asked: Any) -> None:
-    """Find the rows of DATA that are not like the rows fitted on, and say why."""
+    """Find the rows of DATA that are not like the rows fitted on, and say why.
+
+    DATA - reads lines of JSON, or CSV with a header, from standard input and answers as they come.
+    """
     if asked["baselines"] is not None and asked["report"] is None:
         raise click.UsageError("--baselines is for the report; give --report FILE.html too.")
     _check_deciding(asked)
+    batch, resume = asked.pop("batch"), asked.pop("resume")
+    if str(asked["data"]) == "-" or batch is not None or resume:
+        _check_along(asked, resume)
+        from isthmus.cli import streaming
+
+        return streaming.detect_along(**asked, batch=batch, resume=resume)
+    if asked["out"] is None:
+        raise click.UsageError("Missing option '-o' / '--out'.")
     from isthmus.cli import detecting
 
     detecting.detect(**asked)

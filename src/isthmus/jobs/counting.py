@@ -213,7 +213,8 @@ class CategoryCounts(Counts):
             words = words_of(cells, self.facts).alias("word").drop_nulls().value_counts()
             found = dict(words.iter_rows())
         for word, count in found.items():
-            self._now[word if self._is_told_apart(word) else REST] += count
+            if count:
+                self._now[word if self._is_told_apart(word) else REST] += count
         self.now_missing += int(missing_of(cells).sum())
 
     def histograms(self) -> tuple[np.ndarray, np.ndarray]:
