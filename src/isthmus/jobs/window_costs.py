@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.windows import Windows
+from isthmus.jobs.windows import Windows, filled
 from isthmus.nearest import nearest
 from isthmus.rows import ArrayRows
 
@@ -44,20 +44,20 @@ class Pass(NamedTuple):
 
 def passes(estimator: AutoEncoder, windows: Windows, index: np.ndarray) -> Iterator[Pass]:
     """Yield what the network makes of these windows, piece by piece."""
-    module, modality = estimator.module_, estimator.modality_
+    modality: Any = estimator.modality_
+    module = estimator.module_
     dtype = next(module.parameters()).dtype
     size = max(1, PIECE // (windows.length * windows.rows.values.shape[1]))
     for begin in range(0, len(index), size):
         some = index[begin : begin + size]
-        stored = modality.to_batch(ArrayRows(windows.take(some)), dtype)
+        cut = windows.take(some)
+        observed = ~np.isnan(cut)
+        # A network that was fitted without gaps does not read where they are, and takes them for values.
+        stored = modality.to_batch(ArrayRows(cut if modality.missing else filled(cut)), dtype)
         for piece, step in estimator.steps(stored):
             expected = module.loss.mean(step.output)
-            error = (expected - step.target.x).square()
-            mask = step.target.mask
-            if mask is not None:
-                mask = mask if mask.shape == error.shape else mask.unsqueeze(-1).expand_as(error)
-                error = error.masked_fill(~mask, torch.nan)
-            yield Pass(some[piece], expected.cpu(), error.double().cpu().numpy())
+            error = (expected - step.target.x).square().double().cpu().numpy()
+            yield Pass(some[piece], expected.cpu(), np.where(observed[piece], error, np.nan))
 
 
 def judgeable(windows: Windows) -> np.ndarray:

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from isthmus.rows import SequenceRows
 
-__all__ = ["MANY", "STEPS", "Windows", "default_window", "split_series", "window_for"]
+__all__ = ["MANY", "STEPS", "Windows", "default_window", "filled", "split_series", "window_for"]
 
 STEPS, MANY, LONGEST = 128, 5, 512
 
@@ -119,6 +119,17 @@ class Windows:
             piece = steps[self.rows.offsets[i] : self.rows.offsets[i + 1]]
             np.divide(total, count, out=piece, where=count > 0)
         return steps
+
+
+def filled(cut: np.ndarray) -> np.ndarray:
+    """Return windows ``(m, t, c)``, gaps on a line between the values beside them; a channel without any stays."""
+    cut = cut.copy()
+    gone = np.isnan(cut)
+    steps = np.arange(cut.shape[1])
+    for window, channel in np.argwhere(gone.any(1) & ~gone.all(1)).tolist():
+        hole = gone[window, :, channel]
+        cut[window, hole, channel] = np.interp(steps[hole], steps[~hole], cut[window, ~hole, channel])
+    return cut
 
 
 def _pieces(rows: SequenceRows, begins: np.ndarray, ends: np.ndarray) -> SequenceRows:
