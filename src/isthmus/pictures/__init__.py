@@ -4,6 +4,7 @@ from isthmus.pictures.alarms import alarm_strip
 from isthmus.pictures.alerts import alert_map, precision_recall, score_distribution
 from isthmus.pictures.curves import heat_strip, loss_curves, score_histogram
 from isthmus.pictures.factors import factor_matrices
+from isthmus.pictures.faults import fault_strip
 from isthmus.pictures.images import image_grid, images_and_map, samples_grid
 from isthmus.pictures.maps import map_panel, scatter_map
 from isthmus.pictures.movies import save_movie
@@ -18,6 +19,7 @@ __all__ = [
     "alarm_strip",
     "alert_map",
     "factor_matrices",
+    "fault_strip",
     "heat_strip",
     "image_grid",
     "images_and_map",
