@@ -1,0 +1,156 @@
+"""What verbs of the command line share: kinds of files, and options that come in groups. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isthmus.cli.running import TRACEBACK
+
+__all__ = [
+    "ALERTS",
+    "CODES",
+    "DATA",
+    "HITS",
+    "MODEL",
+    "PICTURES",
+    "POINTS",
+    "Out",
+    "as_json",
+    "fitting_options",
+    "model_and_data",
+    "out_file",
+    "scoring",
+    "traceback",
+]
+
+CODES = (".csv", ".parquet", ".npy", ".npz", "-")
+PICTURES = (".png", ".svg")
+POINTS = (".csv", ".parquet")
+ALERTS = (".jsonl", ".csv", ".parquet", "-")
+HITS = (".jsonl", ".csv", ".png", ".svg", "-")
+
+DATA = click.Path(exists=True, path_type=Path)
+MODEL = click.Path(exists=True, path_type=Path)
+
+
+class Out(click.Path):
+    """A file to write, of one of some kinds."""
+
+    def __init__(self, kinds: tuple[str, ...] = ()):
+        super().__init__(path_type=Path, allow_dash=True)
+        self.kinds = kinds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail with what was expected."""
+        path = Path(value)
+        kind = "-" if str(path) == "-" else path.suffix.lower()
+        if self.kinds and kind not in self.kinds:
+            self.fail(f"{str(path)!r} should end in {_either(self.kinds)}.", param, ctx)
+        if kind != "-":
+            self._check_place(path, param, ctx)
+        return path
+
+    def _check_place(self, path: Path, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Refuse now what could not be written after the work is done."""
+        if self.kinds and path.is_dir():
+            self.fail(f"{str(path)!r} is a folder.", param, ctx)
+        parent = next(folder for folder in (*path.parents, Path()) if folder.exists())
+        if not parent.is_dir():
+            self.fail(f"{str(parent)!r} is a file; a folder was expected there.", param, ctx)
+        if not os.access(parent, os.W_OK):
+            self.fail(f"nothing can be written in {str(parent)!r}: permission denied.", param, ctx)
+
+
+class Size(click.ParamType):
+    """Height and width, as ``64x48``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        height, _, width = str(value).lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            self.fail(f"{value!r} should be height and width in pixels, such as 64x48.", param, ctx)
+        return int(height), int(width)
+
+
+def _either(kinds: tuple[str, ...]) -> str:
+    said = [kind if kind != "-" else "be - for standard output" for kind in kinds]
+    return " or ".join([*([", ".join(said[:-1])] if said[1:] else []), said[-1]])
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[TRACEBACK] = value or ctx.meta.get(TRACEBACK, False)
+
+
+def traceback(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--traceback``."""
+    return click.option(
+        "--traceback",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        envvar="ISTHMUS_TRACEBACK",
+        callback=_remember,
+        help="After a failure, show where in the code it came from.",
+    )(command)
+
+
+def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")(command)
+
+
+def out_file(kinds: tuple[str, ...] = (), help: str = "", metavar: str = "OUT") -> Callable[..., Any]:
+    """Add ``-o``, a file of one of these kinds."""
+    return click.option("-o", "--out", required=True, metavar=metavar, type=Out(kinds), help=help)
+
+
+def model_and_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add MODEL and DATA."""
+    return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(command))
+
+
+def scoring(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb that reads rows for a model."""
+    resize = click.option("--resize", is_flag=True, help="Resize images to the size of the model's.")
+    return resize(as_json(traceback(command)))
+
+
+def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe what is fitted."""
+    for option in reversed(
+        (
+            click.option(
+                "--modality",
+                metavar="NAME",
+                help="What rows are: tables, images or sequences, with arguments as in "
+                "\"sequences(id='patient', time='date')\". By default seen from DATA.",
+            ),
+            click.option(
+                "--recipe",
+                metavar="NAME",
+                help='Begin at a paper\'s auto-encoder, such as vq_vae or "beta_vae(beta=4.0)"; '
+                "a wrong name lists them all. --set changes what it chose.",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="PATH=VALUE",
+                help="Set a parameter, by its set_params path in Python: bottleneck__size=8, "
+                "encoder='mlp_encoder(hidden=(64, 32))', max_epochs=50. With --for, the path begins "
+                "at the job: its auto-encoder's parameters are estimator__max_epochs and so on.",
+            ),
+            click.option(
+                "--size", type=Size(), metavar="HxW", help="Resize images to this height and width, such as 64x64."
+            ),
+            click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N"),
+        )
+    ):
+        command = option(command)
+    return command
