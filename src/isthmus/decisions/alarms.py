@@ -173,8 +173,8 @@ class Alarms:
         tail = np.asarray(state.get("tail"), np.float64)
         if not isinstance(steps, int) or tail.ndim != 1 or len(tail) > min(steps, self.rule.m - 1):
             raise ValueError(
-                f"the state of alarms should be steps, a tail of at most {self.rule.m - 1} scores, and the fields of an "
-                f"alarm or None; got {str(dict(state))[:100]}."
+                f"the state of alarms should be steps, a tail of at most {self.rule.m - 1} scores, and the fields of "
+                f"an alarm or None; got {str(dict(state))[:100]}."
             )
         self.steps, self._tail = steps, tail
         self.ringing = None if ringing is None else Alarm(*ringing)
