@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # Windows trained on, evenly spread: of those that overlap so many for each that does not, and at most
 # so many values. Neighbouring windows are nearly one.
 OVERLAPPING, LEAST_WINDOWS, MOST_VALUES = 8, 2**11, 2**24
-MUTED_WINDOWS = 3
+MUTED_WINDOWS = 2
 
 
 class SeriesDetector(OutlierMixin, Job):
@@ -54,8 +54,8 @@ class SeriesDetector(OutlierMixin, Job):
     alarm_steps, alarm_of : int, default=3 and 5
         It rings when ``alarm_steps`` of the last ``alarm_of`` steps are below the threshold.
     mute : int, optional
-        Steps after an alarm at which it does not ring. By default those of three windows: an
-        anomaly shorter than a window, which shows in all that cover it, then rings once.
+        Steps after an alarm at which it does not ring. By default those of two windows: a short
+        anomaly shows in all windows that cover it, which is about so long, and rings once.
     validation_fraction : float, default=0.2
         Share that the auto-encoder never sees: the end of each series, in one piece; of five
         series or more, whole series.

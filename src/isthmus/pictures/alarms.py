@@ -39,7 +39,7 @@ def alarm_strip(
     threshold : float
         Below it a step counts for an alarm.
     alarms : sequence of dict
-        With the steps ``start``, ``end`` and ``rang``.
+        With the steps ``start``, ``end`` and ``rang``, and ``span`` where it is known.
     expected : ndarray of shape (t, channels), optional
         What was expected of the series.
     times : ndarray of shape (t,), optional
@@ -79,6 +79,9 @@ def alarm_strip(
             for alarm in alarms:
                 axes.axvspan(x[alarm["start"]], x[alarm["end"]], color=RANG, alpha=0.2, linewidth=0, label="alarm")
                 axes.axvline(x[alarm["rang"]], color=RANG, linewidth=1.0)
+                if "span" in alarm:
+                    first, last = alarm["span"]
+                    axes.axvspan(x[first], x[last], ymax=0.04, color=RANG, linewidth=0, label="half of the error")
             axes.margins(x=0.01)
         _legend(figure, rows)
         if times is None:
