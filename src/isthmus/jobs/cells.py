@@ -15,7 +15,7 @@ from isthmus.jobs.job import choose
 from isthmus.module import AutoEncoderModule
 from isthmus.rows import Rows
 
-__all__ = ["Cells", "TypicalErrors", "cells_of"]
+__all__ = ["Cells", "TypicalErrors", "cells_of", "cells_of_stored"]
 
 CHUNK = 4_096
 # Of the typical error, in pseudo-rows: a handful of held-out rows is no measure of a cell.
@@ -35,11 +35,16 @@ class Cells(NamedTuple):
         The rows as the modality keeps them.
     output : Tensor
         The decoder's output.
+    expected : ndarray
+        ``(b, *p, c)``: what the decoder expects; of a boolean the probability of True, of a
+        category the most probable symbol.
     error : ndarray
         ``(b, *p, c)``: the squared difference of a number, in the units of the batch, and
         minus the log-probability of a boolean's or a category's value; 0 where missing.
     observed : ndarray
         ``(b, *p, c)``, bool: where there was a value.
+    code : ndarray
+        ``(b, q)``: the codes, flattened.
     """
 
     start: int
@@ -48,18 +53,24 @@ class Cells(NamedTuple):
     expected: np.ndarray
     error: np.ndarray
     observed: np.ndarray
+    code: np.ndarray
 
 
 def cells_of(estimator: AutoEncoder, rows: Rows) -> Iterator[Cells]:
     """Yield the cells of rows, piece by piece, so that a folder of images need not fit in memory."""
-    module, modality = estimator.module_, estimator.modality_
-    dtype = next(module.parameters()).dtype
+    modality = estimator.modality_
+    dtype = next(estimator.module_.parameters()).dtype
     for begin in range(0, len(rows), CHUNK):
         index = np.arange(begin, min(begin + CHUNK, len(rows)))
-        stored = modality.to_batch(choose(rows, index), dtype)
-        for piece, step in estimator.steps(stored):
-            arrays = [tensor.cpu().numpy() for tensor in _errors(module, step.output, step.target)]
-            yield Cells(begin + piece.start, stored[piece], step.output.cpu(), *arrays)
+        yield from cells_of_stored(estimator, modality.to_batch(choose(rows, index), dtype), begin)
+
+
+def cells_of_stored(estimator: AutoEncoder, stored: Batch, begin: int = 0) -> Iterator[Cells]:
+    """Yield the cells of rows that are stored already, the first of them at position ``begin``."""
+    for piece, step in estimator.steps(stored):
+        found = (*_errors(estimator.module_, step.output, step.target), step.code.z.flatten(1).double())
+        expected, error, observed, code = (tensor.cpu().numpy() for tensor in found)
+        yield Cells(begin + piece.start, stored[piece], step.output.cpu(), expected, error, observed, code)
 
 
 def _errors(module: AutoEncoderModule, output: Tensor, target: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,11 +140,15 @@ class TypicalErrors:
         """
         costs = np.ones(len(rows))
         for cells in cells_of(estimator, rows):
-            seen = cells.observed.reshape(len(cells.error), -1).sum(1)
-            sums = self.scaled(cells, leave_out).reshape(len(cells.error), -1).sum(1)
-            piece = slice(cells.start, cells.start + len(sums))
-            costs[piece] = np.where(seen > 0, sums / np.maximum(seen, 1), 1.0)
+            piece = slice(cells.start, cells.start + len(cells.error))
+            costs[piece] = self.cost(cells, leave_out)
         return costs
+
+    def cost(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
+        """Return what :meth:`costs` returns of some cells, ``(b,)``."""
+        seen = cells.observed.reshape(len(cells.error), -1).sum(1)
+        sums = self.scaled(cells, leave_out).reshape(len(cells.error), -1).sum(1)
+        return np.where(seen > 0, sums / np.maximum(seen, 1), 1.0)
 
     def _mean(self, total: np.ndarray, count: np.ndarray) -> np.ndarray:
         axes = tuple(range(total.ndim - self.total.ndim, total.ndim))

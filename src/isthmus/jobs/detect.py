@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,16 +29,25 @@ from isthmus.decisions import (
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.alerting import records
 from isthmus.jobs.baselines import Matrix, NeighborDistance, PCAReconstruction
-from isthmus.jobs.cells import TypicalErrors, cells_of
+from isthmus.jobs.cells import cells_of
 from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job, choose, is_table
+from isthmus.jobs.measures import MEASURES
 from isthmus.jobs.reasons import cell_reasons, region_reasons
+from isthmus.jobs.scoring import Score, check_measures
 from isthmus.modalities import Tables
-from isthmus.rows import as_rows
+from isthmus.rows import Rows, as_rows
 
 __all__ = ["AnomalyDetector"]
 
 logger = logging.getLogger(__name__)
+
+TABLES: dict[str, Any] = {
+    "encoder": "mlp_encoder(hidden=(256, 256), shortcut=False)",
+    "bottleneck": "linear(size=64)",
+    "decoder": "mlp_decoder(hidden=(256, 256), shortcut=False)",
+    "corruption": "swap_rows(share=0.2)",
+}
 
 
 class AnomalyDetector(OutlierMixin, Job):
@@ -55,6 +64,10 @@ class AnomalyDetector(OutlierMixin, Job):
         Share of normal rows that may be called anomalies.
     validation_fraction : float, default=0.2
         Share of the rows that the auto-encoder never sees.
+    measures : sequence of str, optional
+        In what ways a row is odd, of ``error``, ``codes``, ``rows``, ``ranks`` and ``density``
+        (:class:`isthmus.jobs.measures.Measures`). By default all five for a table, and ``error`` for
+        other data. ``("error",)`` alone keeps no rows and scores fastest.
     random_state : int, RandomState instance or None, default=None
         Of the choice of held-out rows, and of the auto-encoder where it has none of its own.
 
@@ -75,6 +88,8 @@ class AnomalyDetector(OutlierMixin, Job):
         for, a warning is logged.
     model_id_ : str
         Names the model by its contents: equal after saving and loading, and for any threshold.
+    measures_ : dict of str to float
+        The measures that are used, and what each weighs.
     typical_errors_ : ndarray
         Mean held-out error of each cell: squared, in the units of the batch, or nats for
         booleans and categories.
@@ -90,14 +105,18 @@ class AnomalyDetector(OutlierMixin, Job):
 
     Notes
     -----
-    The score of a row is minus the mean, over its observed cells, of
+    The score of a row is minus its cost (:class:`isthmus.jobs.scoring.Score`): 0 is typical, -1
+    as odd as one held-out row in ten. The cost is a weighted mean of up to five measures of
+    oddness, each in units of its spread over held-out rows. One is the mean over the row's
+    observed cells of
 
     .. math:: e_j / \bar e_j
 
     where :math:`e_j` is the cell's squared error (of booleans and categories: minus the log
-    of the probability of its value) and :math:`\bar e_j` its mean over held-out rows: minus
-    1 is a typical row. With plain sums of squares the columns that are hardest to predict
-    speak loudest.
+    of the probability of its value) and :math:`\bar e_j` its mean over held-out rows: with plain
+    sums of squares the columns that are hardest to predict speak loudest. The others are
+    distances to fitted rows and their codes. What each weighs is found on held-out rows and on
+    anomalies made up of them (:func:`isthmus.jobs.scoring.made_up`); no label is needed.
 
     The threshold is the ``ceil((m + 1)(1 - rate))``-th smallest cost of the m held-out rows,
     so that a new row from the same source exceeds it with probability at most ``rate``
@@ -124,20 +143,22 @@ class AnomalyDetector(OutlierMixin, Job):
         *,
         false_alarm_rate: float = 0.01,
         validation_fraction: float = 0.2,
+        measures: Sequence[str] | None = None,
         random_state: Any = None,
     ):
         self.estimator = estimator
         self.false_alarm_rate = false_alarm_rate
         self.validation_fraction = validation_fraction
+        self.measures = measures
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
         """Return the auto-encoder fitted where none is given.
 
         A table's cells are swapped between rows while training: a model that must put right
-        one wrong cell does not learn to copy it.
+        wrong cells does not learn to copy them, however wide its code.
         """
-        return AutoEncoder(corruption="swap_rows" if is_table(X) else None)
+        return AutoEncoder(**TABLES) if is_table(X) else AutoEncoder()
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit on a share of the rows, and set the threshold on the others.
@@ -158,15 +179,15 @@ class AnomalyDetector(OutlierMixin, Job):
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept, held_out = self._split(len(rows))
         estimator = self._prepared(rows)
-        self.estimator_ = estimator.fit(choose(rows, kept))
-        held = choose(rows, held_out)
-        self._typical = TypicalErrors.measure(self.estimator_, held)
-        self._set_threshold(-self._typical.costs(self.estimator_, held, leave_out=True))
+        fitted, held = choose(rows, kept), choose(rows, held_out)
+        self.estimator_ = estimator.fit(fitted)
+        self._score, costs = Score.fit(self.estimator_, fitted, held, self._measures(rows), self._seed)
+        self._set_threshold(-costs)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each row is, ``(n,)``: -1 is typical, lower is less normal."""
-        return -self._typical_of().costs(self.estimator_, self._rows(X))
+        """Return how normal each row is, ``(n,)``: 0 is typical, lower is less normal."""
+        return -self._score_of().costs(self._rows(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for anomalies."""
@@ -194,18 +215,20 @@ class AnomalyDetector(OutlierMixin, Job):
             has ``feature``, ``value``, ``expected`` (both in the column's own unit), and
             ``error``, the difference in units of that feature's own typical error; a
             category's has ``value``, its ``probability`` and the ``likely`` values with
-            theirs; an image's names the square of pixels.
+            theirs; an image's names the square of pixels. ``measures``: what each of
+            ``measures_`` adds to the row's cost.
         """
         if isinstance(n_reasons, bool) or n_reasons != int(n_reasons) or n_reasons < 1:
             raise ValueError(f"n_reasons must be a whole number of at least 1, got {n_reasons!r}.")
-        typical, rows = self._typical_of(), self._rows(X)
+        score, rows = self._score_of(), self._rows(X)
         modality, loss = self.estimator_.modality_, self.estimator_.module_.loss
         explained: list[dict[str, Any]] = []
         for cells in cells_of(self.estimator_, rows):
             if isinstance(modality, Tables):
-                explained += cell_reasons(modality, loss, rows, cells, typical, n_reasons)
+                found = cell_reasons(modality, loss, rows, cells, score.typical, n_reasons)
             else:
-                explained += region_reasons(cells, typical, n_reasons)
+                found = region_reasons(cells, score.typical, n_reasons)
+            explained += [row | {"measures": of} for row, of in zip(found, score.shares(cells), strict=True)]
         return explained
 
     def p_values(self, X: Any) -> np.ndarray:
@@ -213,7 +236,8 @@ class AnomalyDetector(OutlierMixin, Job):
 
         Conformal p-values of the held-out scores: see :func:`isthmus.decisions.p_values`.
         """
-        return p_values(self.held_out_scores_, self.score_samples(X))
+        scores = self.score_samples(X)
+        return p_values(self.held_out_scores_, scores)
 
     def set_threshold(
         self,
@@ -346,29 +370,21 @@ class AnomalyDetector(OutlierMixin, Job):
 
     def state(self) -> dict[str, Any]:
         """Return the held-out scores and errors, and the seed of the split."""
-        typical = self._typical_of()
-        return {
-            "seed": self._seed,
-            "held_out_scores": self.held_out_scores_,
-            "error_total": typical.total,
-            "error_count": typical.count,
-        }
+        score = self._score_of()
+        return {"seed": self._seed, "held_out_scores": self.held_out_scores_} | score.state()
 
     def restore(self, state: Mapping[str, Any]) -> Self:
         """Take back what :meth:`state` returned."""
-        arrays = {}
-        for name in ("held_out_scores", "error_total", "error_count"):
-            arrays[name] = np.asarray(state.get(name), dtype=np.float64)
-            if arrays[name].ndim < 1 or not arrays[name].size or not np.isfinite(arrays[name]).all():
-                raise ValueError(f"the detector's {name} should be finite numbers, got {str(state.get(name))[:60]}.")
-        if arrays["error_total"].shape != arrays["error_count"].shape:
-            raise ValueError("the detector's error_total and error_count should have one shape.")
+        scores = np.asarray(state.get("held_out_scores"), dtype=np.float64)
+        if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
+            said = str(state.get("held_out_scores"))[:60]
+            raise ValueError(f"the detector's held_out_scores should be finite numbers, got {said}.")
         if not isinstance(state.get("seed"), int):
             raise ValueError(f"the detector's seed should be a whole number, got {str(state.get('seed'))[:60]}.")
         self._check_params()
         self._seed = state["seed"]
-        self._typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
-        self._set_threshold(arrays["held_out_scores"])
+        self._score = Score.restore(self.estimator_, state)
+        self._set_threshold(scores)
         return self
 
     def _check_params(self) -> None:
@@ -376,6 +392,16 @@ class AnomalyDetector(OutlierMixin, Job):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
+        if self.measures is not None:
+            check_measures(self.measures)
+
+    def _measures(self, rows: Rows) -> tuple[str, ...]:
+        """Return the measures to weigh for these rows."""
+        is_table_of_rows = is_table(rows)
+        chosen = tuple(self.measures or (MEASURES if is_table_of_rows else ("error",)))
+        if chosen != ("error",) and not is_table_of_rows:
+            raise ValueError(f"measures of images and series are ('error',), got {chosen!r}.")
+        return chosen
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return positions of the rows to fit on and of those to hold out."""
@@ -388,7 +414,8 @@ class AnomalyDetector(OutlierMixin, Job):
         return np.sort(order[held_out:]), np.sort(order[:held_out])
 
     def _set_threshold(self, scores: np.ndarray) -> None:
-        self.typical_errors_ = self._typical.mean
+        self.typical_errors_ = self._score.typical.mean
+        self.measures_ = dict(zip(self._score.names, self._score.weights.tolist(), strict=True))
         self._apply(scores)
         self._identity: str | None = None
 
@@ -410,9 +437,9 @@ class AnomalyDetector(OutlierMixin, Job):
             self._identity = identity(self.estimator_.module_, self.state())
         return self._identity
 
-    def _typical_of(self) -> TypicalErrors:
+    def _score_of(self) -> Score:
         check_is_fitted(self, "estimator_")
-        return self._typical
+        return self._score
 
 
 def _warn_of(threshold: Threshold, rate: float, confidence: float | None = None) -> None:

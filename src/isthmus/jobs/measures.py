@@ -1,0 +1,186 @@
+"""How odd a row is, in six ways: by its cells' errors, and by its distances to rows that were fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+
+from isthmus.batch import Batch
+from isthmus.estimator import AutoEncoder
+from isthmus.jobs.baselines import PCAReconstruction, matrix_of
+from isthmus.jobs.cells import Cells, TypicalErrors, cells_of_stored
+from isthmus.nearest import nearest
+from isthmus.part import Part
+
+__all__ = ["MEASURES", "Measures", "RankScale"]
+
+MEASURES = ("error", "codes", "rows", "ranks", "density", "plane")
+# Neighbours that a distance is the mean of, and those that a density is compared with.
+NEAR, AROUND = 5, 20
+# A density is compared with no less than a hundredth of the typical one: equal rows have none.
+LEAST_DENSITY = 0.01
+
+
+class Measures:
+    r"""Six measures of how odd the rows of a table are; each is 0 or more, and grows with oddness.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder
+        Fitted.
+    typical : TypicalErrors
+        The unit of each cell's error.
+    names : sequence of str
+        Which of MEASURES.
+    reference : Batch, optional
+        Stored rows that were fitted on, which others are compared with; for 'error' alone not needed.
+
+    Notes
+    -----
+    - ``error``: mean over a row's observed cells of the error in units of that cell's typical one.
+    - ``codes``: mean distance to the five nearest codes of reference rows, each number of a
+      code in units of its standard deviation.
+    - ``rows``: the same between the rows themselves: numbers as the modality scales them,
+      categories one-hot, and missing cells as the auto-encoder expects them.
+    - ``ranks``: the same after each number is replaced by the normal quantile of its rank among
+      the reference rows, so that no column's tail or lump speaks louder than another's.
+    - ``density``: mean distance to the twenty nearest rows, over the mean of these rows' own: odd
+      is what is further from its neighbours than they are from theirs (Breunig et al., LOF,
+      SIGMOD 2000, in a simplified form).
+    - ``plane``: squared distance to the principal components that hold 95 % of the reference rows'
+      variance.
+    """
+
+    def __init__(
+        self,
+        estimator: AutoEncoder,
+        typical: TypicalErrors,
+        names: Sequence[str],
+        reference: Batch | None = None,
+    ):
+        self.names = tuple(names)
+        self.reference = reference
+        self.estimator, self._typical = estimator, typical
+        if reference is None:
+            return
+        pieces = list(cells_of_stored(estimator, reference))
+        rows = np.concatenate([self._matrix(cells) for cells in pieces])
+        codes = np.concatenate([cells.code for cells in pieces])
+        self._spread = codes.std(0) + 1e-6
+        self._codes = _points(codes / self._spread)
+        self._rows = _points(rows)
+        if "ranks" in self.names:
+            self._scale = RankScale(rows, _numbers(estimator.modality_))
+            self._ranks = _points(self._scale(rows))
+        if "density" in self.names:
+            self._own = _own_distances(self._rows)
+        if "plane" in self.names:
+            self._plane = PCAReconstruction().fit(rows)
+
+    def of(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
+        """Return the measures of some rows, ``(b, len(names))``.
+
+        With ``leave_out`` the rows are those whose errors are the typical ones, and each is
+        counted in units of the others.
+        """
+        found: dict[str, np.ndarray] = {}
+        if "error" in self.names:
+            found["error"] = self._typical.cost(cells, leave_out)
+        if self.reference is not None:
+            rows = self._matrix(cells)
+            if "codes" in self.names:
+                found["codes"] = _distance(_points(cells.code / self._spread), self._codes, NEAR)[0]
+            if "ranks" in self.names:
+                found["ranks"] = _distance(_points(self._scale(rows)), self._ranks, NEAR)[0]
+            if "plane" in self.names:
+                found["plane"] = -self._plane.score_samples(rows)
+            if {"rows", "density"} & set(self.names):
+                found |= self._among_rows(_points(rows))
+        return np.stack([found[name] for name in self.names], axis=1)
+
+    def _among_rows(self, points: Tensor) -> dict[str, np.ndarray]:
+        near, far, where = _distance(points, self._rows, NEAR, AROUND if "density" in self.names else NEAR)
+        found = {"rows": near}
+        if "density" in self.names:
+            around = self._own[where].mean(1)
+            found["density"] = far / np.maximum(around, LEAST_DENSITY * self._own.mean() + 1e-12)
+        return found
+
+    def _matrix(self, cells: Cells) -> np.ndarray:
+        """Return rows as numbers, the missing cells as they are expected."""
+        modality = self.estimator.modality_
+        x = cells.batch.x.double()
+        if cells.batch.mask is not None:
+            x = torch.where(cells.batch.mask, x, torch.from_numpy(cells.expected).to(x))
+        return matrix_of(modality, Batch(x))
+
+
+class RankScale:
+    """Numbers as normal quantiles of their ranks among reference rows.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, d)
+        The reference rows.
+    numbers : ndarray of bool, shape (d,)
+        Columns to scale; others stay.
+
+    Notes
+    -----
+    A value between the i-th and the next of n is at the quantile ``(i + 1/2) / (n + 1)``, a
+    repeated one in the middle of its ranks. Beyond the reference rows it grows linearly, by one for
+    each standard deviation.
+
+    Examples
+    --------
+    >>> scale = RankScale(np.array([[1.0], [10.0], [100.0]]), np.array([True]))
+    >>> scale(np.array([[10.0], [10.5]])).ravel().round(2).tolist()
+    [0.0, 0.32]
+    """
+
+    def __init__(self, rows: np.ndarray, numbers: np.ndarray):
+        self._columns = np.flatnonzero(numbers)
+        self._sorted = np.sort(rows[:, self._columns], axis=0)
+        self._unit = np.maximum(self._sorted.std(0), 1e-9)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows ``(b, d)`` scaled."""
+        scaled = rows.copy()
+        n = len(self._sorted)
+        for i, column in enumerate(self._columns):
+            known, values = self._sorted[:, i], rows[:, column]
+            middle = (known.searchsorted(values, "left") + known.searchsorted(values, "right")) / 2
+            quantile = ndtri(np.clip(middle + 0.5, 0.5, n + 0.5) / (n + 1))
+            beyond = np.maximum(values - known[-1], 0) - np.maximum(known[0] - values, 0)
+            scaled[:, column] = quantile + beyond / self._unit[i]
+        return scaled
+
+
+def _numbers(modality: Part) -> np.ndarray:
+    """Return which columns of a table's matrix are numbers."""
+    symbols = modality.example().get("categories") or [0] * modality.example()["shape"][-1]
+    return np.concatenate([np.full(max(kind, 1), kind == 0) for kind in symbols])
+
+
+def _points(rows: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+
+
+def _distance(points: Tensor, index: Tensor, near: int, far: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean distances to the ``near`` and ``far`` nearest, and which the latter are."""
+    most = min(max(near, far), len(index))
+    distances, where = nearest(points, index, most)
+    found = distances.double().numpy()
+    return found[:, :near].mean(1), found.mean(1), where.numpy()
+
+
+def _own_distances(index: Tensor) -> np.ndarray:
+    """Return each reference row's mean distance to the twenty nearest others."""
+    if len(index) < 2:
+        return np.ones(len(index))
+    distances, _ = nearest(index, index, min(AROUND, len(index) - 1), own=True)
+    return distances.double().mean(1).numpy()

@@ -1,0 +1,277 @@
+"""The score of a row: several measures of its oddness, weighed by how well each finds anomalies that were made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from isthmus.batch import Batch
+from isthmus.estimator import AutoEncoder
+from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored
+from isthmus.jobs.job import choose
+from isthmus.jobs.measures import MEASURES, Measures
+from isthmus.rows import Rows
+
+__all__ = ["Score", "made_up"]
+
+# Reference rows, and their cells: more cost time at every scoring.
+MOST_REFERENCES, MOST_CELLS = 20_000, 2**23
+# Held-out rows that anomalies are made up from.
+MOST_JUDGED = 2_000
+# A measure that finds 0.1 more of AUROC among made-up anomalies weighs e^4 times as much.
+STEEPNESS = 40.0
+# Measures that would weigh less are left out, which saves their searches.
+LEAST_WEIGHT = 0.02
+# Of the spread of a measure's logarithm: rows that are all alike have none.
+LEAST_SPREAD = 1e-3
+NOISE = 0.1
+
+
+class Score:
+    r"""What a row costs: 0 is a typical held-out row, 1 as odd as one in ten of them.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder
+        Fitted.
+    typical : TypicalErrors
+        The unit of each cell's error.
+    names : sequence of str
+        Measures, of :data:`isthmus.jobs.measures.MEASURES`.
+    units : ndarray of shape (len(names), 3)
+        Of each measure what is added before the logarithm, and the middle and the spread of that.
+    weights : ndarray of shape (len(names),)
+        What each counts; together one.
+    reference : Batch, optional
+        Stored rows to compare with.
+
+    Notes
+    -----
+    .. math:: \text{cost} = \sum_k w_k \frac{\log(m_k + \epsilon_k) - a_k}{b_k}
+
+    where :math:`m_k` are the measures, :math:`a_k` is the median over held-out rows and
+    :math:`b_k` the distance from there to the 90 % quantile. The weights are
+
+    .. math:: w_k \propto \exp(40\, \text{AUROC}_k)
+
+    of telling held-out rows from three kinds of anomalies made up of fitted and held-out ones
+    (:func:`made_up`), on average. Where these say nothing of a measure, all weigh alike.
+
+    Measured: ``benchmarks/anomalies``.
+    """
+
+    def __init__(
+        self,
+        estimator: AutoEncoder,
+        typical: TypicalErrors,
+        names: Sequence[str],
+        units: np.ndarray,
+        weights: np.ndarray,
+        reference: Batch | None = None,
+    ):
+        self.typical, self.names = typical, tuple(names)
+        self.units, self.weights, self.reference = units, weights, reference
+        self._estimator = estimator
+        self._measures = Measures(estimator, typical, names, reference)
+
+    @classmethod
+    def fit(
+        cls, estimator: AutoEncoder, fitted: Rows, held_out: Rows, names: Sequence[str], seed: int
+    ) -> tuple[Self, np.ndarray]:
+        """Return the score, and the costs of the held-out rows.
+
+        Parameters
+        ----------
+        estimator : AutoEncoder
+            Fitted.
+        fitted, held_out : Rows
+            Rows it was fitted on, and others.
+        names : sequence of str
+            Measures to weigh.
+        seed : int
+            Of the choice of reference rows and of what is made up.
+        """
+        typical = TypicalErrors.measure(estimator, held_out)
+        random = np.random.default_rng(seed)
+        reference = None if tuple(names) == ("error",) else _reference(estimator, fitted, random)
+        measures = Measures(estimator, typical, names, reference)
+        found = np.concatenate([measures.of(cells, leave_out=True) for cells in cells_of(estimator, held_out)])
+        units = np.stack([_unit(column) for column in found.T])
+        weights = np.ones(len(names))
+        if len(names) > 1 and reference is not None:
+            some = random.permutation(len(held_out))[:MOST_JUDGED]
+            stored = _stored(estimator, choose(held_out, np.sort(some)))
+            weights = _weights(measures, found, made_up(estimator, stored, reference, seed))
+        kept = [i for i, weight in enumerate(weights / weights.sum()) if weight >= LEAST_WEIGHT]
+        weights = weights[kept] / weights[kept].sum()
+        score = cls(estimator, typical, [names[i] for i in kept], units[kept], weights, reference)
+        return score, score.weigh(found[:, kept])
+
+    def costs(self, rows: Rows) -> np.ndarray:
+        """Return what rows cost, ``(n,)``; a row of which nothing was observed cannot be judged, and costs 0."""
+        pieces = [self._parts(cells).sum(1) for cells in cells_of(self._estimator, rows)]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    def shares(self, cells: Cells) -> list[dict[str, float]]:
+        """Return for each row what each measure adds to its cost."""
+        return [dict(zip(self.names, row, strict=True)) for row in self._parts(cells).tolist()]
+
+    def weigh(self, found: np.ndarray) -> np.ndarray:
+        """Return the costs that measures ``(n, len(names))`` amount to."""
+        return self._scaled(found) @ self.weights
+
+    def state(self) -> dict[str, Any]:
+        """Return what a saved detector needs: JSON values and arrays."""
+        state: dict[str, Any] = {
+            "error_total": self.typical.total,
+            "error_count": self.typical.count,
+            "measures": list(self.names),
+            "units": self.units,
+            "weights": self.weights,
+        }
+        if self.reference is not None:
+            state["reference"] = self.reference.x.numpy()
+            if self.reference.mask is not None:
+                state["reference_mask"] = self.reference.mask.numpy().astype(np.uint8)
+        return state
+
+    @classmethod
+    def restore(cls, estimator: AutoEncoder, state: Mapping[str, Any]) -> Self:
+        """Return the score that :meth:`state` described.
+
+        Raises
+        ------
+        ValueError
+            If a value is not there, or is not of the kind that :meth:`state` gives.
+        """
+        arrays = {name: _finite(state, name) for name in ("error_total", "error_count", "units", "weights")}
+        if arrays["error_total"].shape != arrays["error_count"].shape:
+            raise ValueError("the detector's error_total and error_count should have one shape.")
+        names = state.get("measures")
+        if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
+            raise ValueError(f"the detector's measures should be a list of names, got {str(names)[:60]}.")
+        check_measures(names)
+        if arrays["units"].shape != (len(names), 3) or arrays["weights"].shape != (len(names),):
+            raise ValueError("the detector's units and weights should be of its measures.")
+        if not (arrays["units"][:, [0, 2]] > 0).all():
+            raise ValueError("the detector's units should be positive.")
+        reference = None
+        if "reference" in state or names != ["error"]:
+            reference = _restored(estimator, state)
+        typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
+        return cls(estimator, typical, names, arrays["units"], arrays["weights"], reference)
+
+    def _parts(self, cells: Cells) -> np.ndarray:
+        """Return what each measure adds to the cost of each row, ``(b, len(names))``."""
+        parts = self.weights * self._scaled(self._measures.of(cells))
+        return np.where(cells.observed.reshape(len(parts), -1).any(1)[:, None], parts, 0.0)
+
+    def _scaled(self, found: np.ndarray) -> np.ndarray:
+        floor, middle, spread = self.units.T
+        return (np.log(found + floor) - middle) / spread
+
+
+def check_measures(names: Sequence[str]) -> None:
+    """Raise ValueError where a name is not that of a measure."""
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown or not len(names):
+        raise ValueError(f"measures are {', '.join(MEASURES)}; got {list(names)!r}.")
+
+
+def made_up(estimator: AutoEncoder, stored: Batch, reference: Batch, seed: int) -> dict[str, Batch]:
+    """Return rows of a table that nobody should take for normal, by what is wrong with them.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder
+        Knows which columns are numbers.
+    stored : Batch
+        Normal rows, as stored.
+    reference : Batch
+        More of them.
+    seed : int
+        Of all choices.
+
+    Returns
+    -------
+    dict of str to Batch
+        ``swapped``: one cell is that of another row. ``noisy``: to each number a tenth of a standard
+        deviation is added, times a normal number; without numbers left out. ``between``: numbers are
+        half way between those of two rows, other cells are the first one's.
+    """
+    random = torch.Generator().manual_seed(seed)
+    n, columns = stored.x.shape
+    kinds = estimator.modality_.example().get("categories") or [0] * columns
+    is_number = torch.tensor([kind == 0 for kind in kinds])
+
+    def some() -> Batch:
+        return reference[torch.randint(len(reference), (n,), generator=random)]
+
+    donor = some()
+    hit = torch.zeros(n, columns, dtype=torch.bool)
+    hit[torch.arange(n), torch.randint(columns, (n,), generator=random)] = True
+    mask = None
+    if stored.mask is not None and donor.mask is not None:
+        mask = torch.where(hit, donor.mask, stored.mask)
+    found = {"swapped": Batch(torch.where(hit, donor.x, stored.x), mask)}
+    if is_number.any():
+        noise = NOISE * torch.randn(stored.x.shape, generator=random, dtype=stored.x.dtype)
+        found["noisy"] = Batch(torch.where(is_number, stored.x + noise, stored.x), stored.mask)
+        first, second = some(), some()
+        mask = None if first.mask is None or second.mask is None else first.mask & (second.mask | ~is_number)
+        found["between"] = Batch(torch.where(is_number, (first.x + second.x) / 2, first.x), mask)
+    return found
+
+
+def _weights(measures: Measures, found: np.ndarray, anomalies: Mapping[str, Batch]) -> np.ndarray:
+    """Return a weight for each measure: more for those that find the anomalies."""
+    found_in_kind = []
+    for batch in anomalies.values():
+        odd = np.concatenate([measures.of(cells) for cells in cells_of_stored(measures.estimator, batch)])
+        is_odd = np.repeat([0, 1], [len(found), len(odd)])
+        both = np.concatenate([found, odd])
+        found_in_kind.append([roc_auc_score(is_odd, column) for column in both.T])
+    mean = np.mean(found_in_kind, axis=0)
+    return np.exp(STEEPNESS * (mean - mean.max()))
+
+
+def _unit(found: np.ndarray) -> np.ndarray:
+    floor = 1e-6 + 1e-3 * found.mean()
+    logs = np.log(found + floor)
+    middle = np.median(logs)
+    spread = max(float(np.quantile(logs, 0.9) - middle), 0.5 * float(logs.std()), LEAST_SPREAD)
+    return np.array([floor, middle, spread])
+
+
+def _reference(estimator: AutoEncoder, fitted: Rows, random: np.random.Generator) -> Batch:
+    """Return at most so many of the fitted rows, as stored."""
+    columns = int(np.prod(estimator.modality_.example()["shape"]))
+    most = max(1, min(MOST_REFERENCES, MOST_CELLS // columns, len(fitted)))
+    return _stored(estimator, choose(fitted, np.sort(random.permutation(len(fitted))[:most])))
+
+
+def _stored(estimator: AutoEncoder, rows: Rows) -> Batch:
+    return estimator.modality_.to_batch(rows, next(estimator.module_.parameters()).dtype)
+
+
+def _restored(estimator: AutoEncoder, state: Mapping[str, Any]) -> Batch:
+    x = _finite(state, "reference")
+    columns = list(estimator.modality_.example()["shape"])
+    mask = state.get("reference_mask")
+    if list(x.shape[1:]) != columns or not 0 < len(x) <= MOST_REFERENCES:
+        raise ValueError(f"the detector's reference should be rows of {columns} cells, got shape {x.shape}.")
+    if mask is not None and np.shape(mask) != x.shape:
+        raise ValueError(f"the detector's reference_mask should be of shape {x.shape}, got {np.shape(mask)}.")
+    dtype = next(estimator.module_.parameters()).dtype
+    return Batch(torch.as_tensor(x).to(dtype), None if mask is None else torch.as_tensor(np.asarray(mask)).bool())
+
+
+def _finite(state: Mapping[str, Any], name: str) -> np.ndarray:
+    array = np.asarray(state.get(name), dtype=np.float64)
+    if array.ndim < 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(f"the detector's {name} should be finite numbers, got {str(state.get(name))[:60]}.")
+    return array

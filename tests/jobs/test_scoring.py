@@ -1,0 +1,167 @@
+"""The score of a row: its measures, and what they weigh."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from sklearn.neighbors import NearestNeighbors
+
+from isthmus import AutoEncoder
+from isthmus.batch import Batch
+from isthmus.jobs import AnomalyDetector
+from isthmus.jobs.cells import TypicalErrors, cells_of
+from isthmus.jobs.measures import MEASURES, Measures, RankScale
+from isthmus.jobs.scoring import Score, made_up
+from isthmus.rows import as_rows
+
+
+def rows(n: int, seed: int = 0) -> np.ndarray:
+    """Return rows of four numbers on a plane, and a little beside it."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, 4)) + 0.1 * random.normal(size=(n, 4))
+
+
+@pytest.fixture(scope="module")
+def model() -> AutoEncoder:
+    return AutoEncoder(bottleneck="linear(size=3)", max_epochs=5, threads=1, dtype="float64", random_state=0).fit(
+        rows(200)
+    )
+
+
+def measures_of(model: AutoEncoder, X: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+    typical = TypicalErrors.measure(model, as_rows(rows(50, seed=7)))
+    stored = model.modality_.to_batch(as_rows(reference), next(model.module_.parameters()).dtype)
+    measures = Measures(model, typical, MEASURES, stored)
+    found = np.concatenate([measures.of(cells) for cells in cells_of(model, as_rows(X))])
+    return dict(zip(MEASURES, found.T, strict=True))
+
+
+def distances(points: np.ndarray, index: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return NearestNeighbors(n_neighbors=k).fit(index).kneighbors(points)
+
+
+def test_each_measure_is_what_it_says_it_is(model):
+    X, reference = rows(9, seed=1), rows(120, seed=2)
+    found = measures_of(model, X, reference)
+    scaled, index = ((part - rows(200).mean(0)) / rows(200).std(0) for part in (X, reference))
+    np.testing.assert_allclose(found["rows"], distances(scaled, index, 5)[0].mean(1), rtol=1e-5)
+    far, where = distances(scaled, index, 20)
+    own = distances(index, index, 21)[0][:, 1:].mean(1)
+    np.testing.assert_allclose(found["density"], far.mean(1) / own[where].mean(1), rtol=1e-4)
+    codes = model.transform(reference)
+    spread = codes.std(0)
+    np.testing.assert_allclose(
+        found["codes"], distances(model.transform(X) / spread, codes / spread, 5)[0].mean(1), rtol=1e-4
+    )
+    scale = RankScale(index, np.ones(4, bool))
+    np.testing.assert_allclose(found["ranks"], distances(scale(scaled), scale(index), 5)[0].mean(1), rtol=1e-4)
+    _, sizes, axes = np.linalg.svd(index - index.mean(0), full_matrices=False)
+    kept = axes[: int(np.searchsorted(np.cumsum(sizes**2) / np.sum(sizes**2), 0.95)) + 1]
+    beside = scaled - index.mean(0)
+    np.testing.assert_allclose(found["plane"], ((beside - beside @ kept.T @ kept) ** 2).sum(1), rtol=1e-5, atol=1e-9)
+
+
+def test_ranks_are_normal_quantiles_and_go_on_in_a_line_beyond_the_reference():
+    known = np.array([[3.0], [1.0], [2.0], [2.0]])
+    scale = RankScale(known, np.array([True]))
+    places = {1.0: 0.5, 2.0: 2.0, 3.0: 3.5, 2.5: 3.0, 1.5: 1.0}
+    for value, place in places.items():
+        assert scale(np.array([[value]]))[0, 0] == pytest.approx(norm.ppf((place + 0.5) / 5))
+    ends = scale(np.array([[3.0], [3.0 + known.std()]]))
+    # The value beyond has all four below it, the last of the reference rows three and a half.
+    assert ends[1, 0] == pytest.approx(norm.ppf(4.5 / 5) + 1)
+    assert ends[1, 0] > ends[0, 0]
+
+
+def test_columns_that_are_no_numbers_keep_their_values_when_ranked():
+    known = np.array([[3.0, 1.0], [1.0, 0.0]])
+    assert RankScale(known, np.array([True, False]))(known)[:, 1].tolist() == [1.0, 0.0]
+
+
+def test_equal_reference_rows_leave_every_measure_finite(model):
+    found = measures_of(model, rows(3), np.repeat(rows(1), 30, 0))
+    assert all(np.isfinite(column).all() for column in found.values())
+
+
+def test_made_up_rows_are_wrong_in_the_way_that_their_name_says(model):
+    stored = model.modality_.to_batch(as_rows(rows(40, seed=3)), torch.float64)
+    reference = model.modality_.to_batch(as_rows(rows(60, seed=4)), torch.float64)
+    found = made_up(model, stored, reference, seed=0)
+    swapped = found["swapped"].x != stored.x
+    assert swapped.sum(1).tolist() == [1] * 40
+    for row, column in swapped.nonzero().tolist():
+        assert found["swapped"].x[row, column] in reference.x[:, column]
+    noise = found["noisy"].x - stored.x
+    assert 0.08 < float(noise.std()) < 0.12
+    halves = (reference.x[:, None] + reference.x[None]).flatten(0, 1) / 2
+    apart = torch.cdist(found["between"].x, halves).min(1).values
+    assert float(apart.max()) < 1e-6
+    again = made_up(model, stored, reference, seed=0)
+    assert all(torch.equal(found[kind].x, again[kind].x) for kind in found)
+
+
+def test_symbols_are_neither_noisy_nor_halved():
+    import polars as pl
+
+    frame = pl.DataFrame({"a": np.arange(40.0), "b": ["x", "y"] * 20, "c": [True, False] * 20})
+    model = AutoEncoder(max_epochs=1, threads=1, random_state=0).fit(frame)
+    stored = model.modality_.to_batch(as_rows(frame))
+    found = made_up(model, stored, stored, seed=1)
+    assert set(found) == {"swapped", "noisy", "between"}
+    assert torch.equal(found["noisy"].x[:, 1:], stored.x[:, 1:])
+    assert set(found["between"].x[:, 1:].flatten().tolist()) <= set(stored.x[:, 1:].flatten().tolist())
+    only = model.fit(frame.select("b", "c"))
+    assert set(made_up(only, *[only.modality_.to_batch(as_rows(frame))] * 2, seed=1)) == {"swapped"}
+
+
+def test_a_measure_that_finds_the_made_up_rows_weighs_more():
+    # All rows lie on a plane; a swapped cell leaves it, and stays among the others in each column.
+    random = np.random.default_rng(0)
+    X = random.normal(size=(600, 2)) @ random.normal(size=(2, 12))
+    model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=5, threads=1, random_state=0)
+    detector = AnomalyDetector(model, random_state=0).fit(X)
+    assert detector.measures_["plane"] > detector.measures_.get("codes", 0.0)
+    assert sum(detector.measures_.values()) == pytest.approx(1)
+
+
+def test_the_middle_of_the_held_out_costs_is_none_and_one_in_ten_is_above_one():
+    detector = AnomalyDetector(
+        AutoEncoder(max_epochs=5, threads=1), measures=("rows",), random_state=0, validation_fraction=0.5
+    ).fit(rows(400))
+    costs = -detector.held_out_scores_
+    assert np.median(costs) == pytest.approx(0)
+    assert np.quantile(costs, 0.9) == pytest.approx(1)
+
+
+def test_a_table_with_gaps_is_compared_with_what_is_expected_in_them(model):
+    X = rows(300)
+    X[::4, 1] = np.nan
+    fitted = AutoEncoder(bottleneck="linear(size=2)", max_epochs=30, threads=1, random_state=0).fit(X)
+    found = measures_of(fitted, X[:4], X)
+    expected = fitted.reconstruct(X[:1])[0, 1]
+    whole = X[:1].copy()
+    whole[0, 1] = expected
+    np.testing.assert_allclose(found["rows"][0], measures_of(fitted, whole, X)["rows"][0], rtol=1e-3)
+
+
+def test_unknown_measures_and_measures_of_other_data_are_refused():
+    with pytest.raises(ValueError, match="measures are error, codes"):
+        AnomalyDetector(measures=("height",)).fit(rows(30))
+    with pytest.raises(ValueError, match="measures are error, codes"):
+        AnomalyDetector(measures=()).fit(rows(30))
+    with pytest.raises(ValueError, match=r"of images and series are \('error',\)"):
+        AnomalyDetector(AutoEncoder(max_epochs=1), measures=("rows",)).fit(np.zeros((20, 4, 4)))
+
+
+def test_few_reference_rows_are_enough_for_all_measures():
+    detector = AnomalyDetector(AutoEncoder(max_epochs=1, threads=1), random_state=0).fit(rows(4))
+    assert np.isfinite(detector.score_samples(rows(5, seed=1))).all()
+
+
+def test_a_score_restored_from_its_state_is_the_same(model):
+    fitted, held = as_rows(rows(200)), as_rows(rows(60, seed=5))
+    score, _ = Score.fit(model, fitted, held, MEASURES, seed=0)
+    again = Score.restore(model, score.state())
+    X = as_rows(rows(20, seed=6))
+    np.testing.assert_array_equal(again.costs(X), score.costs(X))
+    assert isinstance(score.reference, Batch)
