@@ -1,4 +1,4 @@
-"""How odd a row is, in six ways: by its cells' errors, and by its distances to rows that were fitted on."""
+"""How odd a row is, in five ways: by its cells' errors, and by its distances to rows that were fitted on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.baselines import PCAReconstruction, matrix_of
+from isthmus.jobs.baselines import matrix_of
 from isthmus.jobs.cells import Cells, TypicalErrors, cells_of_stored
 from isthmus.nearest import nearest
 from isthmus.part import Part
 
 __all__ = ["MEASURES", "Measures", "RankScale"]
 
-MEASURES = ("error", "codes", "rows", "ranks", "density", "plane")
+MEASURES = ("error", "codes", "rows", "ranks", "density")
 # Neighbours that a distance is the mean of, and those that a density is compared with.
 NEAR, AROUND = 5, 20
 # A density is compared with no less than a hundredth of the typical one: equal rows have none.
@@ -26,7 +26,7 @@ LEAST_DENSITY = 0.01
 
 
 class Measures:
-    r"""Six measures of how odd the rows of a table are; each is 0 or more, and grows with oddness.
+    r"""Five measures of how odd the rows of a table are; each is 0 or more, and grows with oddness.
 
     Parameters
     ----------
@@ -51,8 +51,6 @@ class Measures:
     - ``density``: mean distance to the twenty nearest rows, over the mean of these rows' own: odd
       is what is further from its neighbours than they are from theirs (Breunig et al., LOF,
       SIGMOD 2000, in a simplified form).
-    - ``plane``: squared distance to the principal components that hold 95 % of the reference rows'
-      variance.
     """
 
     def __init__(
@@ -78,8 +76,6 @@ class Measures:
             self._ranks = _points(self._scale(rows))
         if "density" in self.names:
             self._own = _own_distances(self._rows)
-        if "plane" in self.names:
-            self._plane = PCAReconstruction().fit(rows)
 
     def of(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
         """Return the measures of some rows, ``(b, len(names))``.
@@ -96,8 +92,6 @@ class Measures:
                 found["codes"] = _distance(_points(cells.code / self._spread), self._codes, NEAR)[0]
             if "ranks" in self.names:
                 found["ranks"] = _distance(_points(self._scale(rows)), self._ranks, NEAR)[0]
-            if "plane" in self.names:
-                found["plane"] = -self._plane.score_samples(rows)
             if {"rows", "density"} & set(self.names):
                 found |= self._among_rows(_points(rows))
         return np.stack([found[name] for name in self.names], axis=1)

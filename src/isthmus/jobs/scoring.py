@@ -22,8 +22,8 @@ __all__ = ["Score", "made_up"]
 MOST_REFERENCES, MOST_CELLS = 20_000, 2**23
 # Held-out rows that anomalies are made up from.
 MOST_JUDGED = 2_000
-# A measure that finds 0.1 more of AUROC among made-up anomalies weighs e^4 times as much.
-STEEPNESS = 40.0
+# A measure that finds 0.1 more of AUROC among made-up anomalies weighs e^3 times as much.
+STEEPNESS = 30.0
 # Measures that would weigh less are left out, which saves their searches.
 LEAST_WEIGHT = 0.02
 # Of the spread of a measure's logarithm: rows that are all alike have none.
@@ -56,12 +56,16 @@ class Score:
     where :math:`m_k` are the measures, :math:`a_k` is the median over held-out rows and
     :math:`b_k` the distance from there to the 90 % quantile. The weights are
 
-    .. math:: w_k \propto \exp(40\, \text{AUROC}_k)
+    .. math:: w_k \propto \exp(30\, \text{AUROC}_k)
 
     of telling held-out rows from three kinds of anomalies made up of fitted and held-out ones
     (:func:`made_up`), on average. Where these say nothing of a measure, all weigh alike.
 
-    Measured: ``benchmarks/anomalies``.
+    Tried on 22 of the sets of ``benchmarks/anomalies/one_class.py``, one seed, at most 10,000 rows; mean
+    AUROC and average precision in per cent: five nearest neighbours 85.0 and 70.1; the measures alone
+    84.2 and 66.5 (``error``), 85.8 and 69.2 (``codes``), 85.1 and 70.6 (``rows``), 84.6 and 70.3 (``ranks``),
+    83.4 and 66.5 (``density``); all with equal weights 85.6 and 70.9; weighed 86.2 and 71.4 (of one kind of
+    made-up rows alone 85.7 to 85.8). A sixth, the distance to principal components, takes away 0.4.
     """
 
     def __init__(
