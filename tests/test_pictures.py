@@ -249,6 +249,12 @@ def test_scores_of_zero_are_counted_on_a_logarithmic_axis():
     assert sum(patch.get_height() for patch in axes.patches) == 4
 
 
+def test_scores_below_zero_are_drawn_on_a_plain_axis():
+    axes = drawn(pictures.score_histogram(np.array([-2.0, 0.01, 1.0, 100.0]), 2.0)).axes[0]
+    assert axes.get_xscale() == "linear"
+    assert sum(patch.get_height() for patch in axes.patches) == 4
+
+
 @pytest.mark.parametrize("scores", [[], [1.0, float("nan")], [[1.0]]])
 def test_scores_that_cannot_be_counted_are_refused(scores):
     with pytest.raises(ValueError, match="needs finite scores"):

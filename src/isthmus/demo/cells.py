@@ -51,7 +51,7 @@ def detected(tour: Tour, page: Report) -> None:
     page.text(verdict([{"method": name, "auroc": mean} for name, mean in means.items()], "auroc"))
     scores = -job.score_samples(test)
     page.figure(
-        pictures.score_histogram(scores, -job.offset_, malignant, label="score (1 is a typical row)"),
+        pictures.score_histogram(scores, -job.offset_, malignant, label="score (0 is a typical row, 1 one in ten)"),
         "Scores of benign and malignant cases, with the threshold between most of them",
     )
     page.heading("The oddest cases", 3)

@@ -101,7 +101,7 @@ def score_histogram(
     Parameters
     ----------
     scores : ndarray of shape (n,)
-        Not negative; drawn on a logarithmic axis where they span more than two decades.
+        Drawn on a logarithmic axis where none is negative and they span more than two decades.
     threshold : float
         Above it rows are called anomalies.
     anomalous : ndarray of bool, optional
@@ -117,9 +117,8 @@ def score_histogram(
             f"anomalous must have a value for each of the {len(scores)} scores, got {np.shape(anomalous)}."
         )
     positive = scores[scores > 0]
-    far = bool(len(positive)) and positive.max() > 100 * positive.min()
-    low, high = (positive.min(), positive.max()) if far else (scores.min(), scores.max())
-    high = max(high, threshold)
+    far = bool(len(positive)) and scores.min() >= 0 and positive.max() > 100 * positive.min()
+    low, high = (positive.min() if far else scores.min()), max(scores.max(), threshold)
     edges = np.geomspace(low, high * 1.001, 41) if far else np.linspace(low, high + max(1e-9, 1e-6 * abs(high)), 41)
     kinds = {"rows": np.ones(len(scores), bool)}
     if anomalous is not None:
