@@ -140,6 +140,15 @@ def test_labels_say_how_right_the_alerts_are(folder, tmp_path):
     assert "anomalies are the rows labelled 1 (8 of 80)" in result.stderr
 
 
+def test_lines_of_labels_are_not_taken_for_positions_of_an_array(folder, tmp_path):
+    rows = pl.read_csv(folder / "new.csv").drop("fraud", "when")
+    rows.write_parquet(tmp_path / "new.parquet")
+    # A blank line is a label less: which one is not known, for rows of Parquet have no lines.
+    (tmp_path / "labels.csv").write_text("fraud\n" + "0\n" * 40 + "\n" + "1\n" * 39)
+    words = ("detect", folder / "model", tmp_path / "new.parquet", "-o", tmp_path / "a.jsonl", "--labels")
+    assert "79 labels for the 80 rows" in run(*words, tmp_path / "labels.csv", status=1).stderr
+
+
 def test_the_report_stands_alone_and_says_what_it_left_out(folder, tmp_path):
     words = (
         "detect",

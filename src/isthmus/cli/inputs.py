@@ -112,7 +112,9 @@ class Given:
 
     def _from_file(self, path: Path) -> list[Any]:
         labels, rows = _read_labels(path)
-        if len(labels) != len(self.rows) and isinstance(rows, FrameRows) and self.where != "file":
+        # A line is matched with a line, and a position with a position: the first are 2 and 0.
+        counted_alike = (_suffix(path) in LINED) == (self.where == "line")
+        if len(labels) != len(self.rows) and isinstance(rows, FrameRows) and self.where != "file" and counted_alike:
             return self._at_lines(rows, labels)
         if len(labels) != len(self.rows):
             raise ValueError(
