@@ -93,10 +93,11 @@ def _decided(page: Report, detector: AnomalyDetector, rule: Rule, scores: np.nda
     alert = rule.decide(scores).alert
     # Of batch rules the alerts begin at the most normal one.
     cut = 1.0 if isinstance(rule, AtRate) or not alert.any() else float(severity[alert].min())
-    anomalous = None if known is None else known.anomalous
+    anomalous = None if known is None else known.anomalous[known.labelled]
+    drawn = severity if known is None else severity[known.labelled]
     page.figure(
-        pictures.score_distribution(unit, severity, anomalous, cut),
-        f"Histogram of the severity of {len(scores)} rows beside that of {held_out} held-out ones; alerts begin at "
+        pictures.score_distribution(unit, drawn, anomalous, cut),
+        f"Histogram of the severity of {len(drawn)} rows beside that of {held_out} held-out ones; alerts begin at "
         f"{cut:.3g}.",
         "Where the rows judged follow the held-out ones they are alike. A whole distribution that moved to the right "
         "is a source that changed, rather than many anomalies.",
@@ -145,6 +146,8 @@ def _listed(page: Report, given: Given, alerts: Sequence[dict[str, Any]]) -> Non
         }
         for rank, alert in enumerate(alerts[:SHOWN], 1)
     ]
+    if not any(row["issues"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "issues"} for row in rows]
     more = f" Of {len(alerts):,}, the first {SHOWN}." if len(alerts) > SHOWN else ""
     page.table(
         rows,
