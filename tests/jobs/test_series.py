@@ -82,8 +82,8 @@ def test_no_window_has_held_out_steps_and_others(monkeypatch):
     assert seen[0].max() == 79
 
 
-def test_an_anomaly_rings_once_and_its_span_and_channel_are_named():
-    detector = SeriesDetector(small(), window=20, random_state=0).fit(wave(800, channels=2))
+def test_an_anomaly_rings_once_within_the_mute_window_and_its_span_and_channel_are_named():
+    detector = SeriesDetector(small(), window=20, mute=100, random_state=0).fit(wave(800, channels=2))
     new = wave(300, seed=2, channels=2)
     new[150:158, 1] = 3.0
     alarms = [alarm for alarm in detector.alarms(new) if alarm["score"] < 2 * detector.offset_]
