@@ -86,7 +86,7 @@ def test_a_budget_a_day_is_the_rate_of_it(detector):
 
 
 def test_a_confidence_that_cannot_be_had_is_said(detector, caplog):
-    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.detect"):
+    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.deciding"):
         detector.set_threshold(0.01, confidence=0.95)
     assert (
         f"120 held-out rows can vouch for a false-alarm rate of {smallest_rate(120, 0.95):.2g} at best with a "

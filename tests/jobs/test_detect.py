@@ -122,7 +122,7 @@ def test_the_rate_of_false_alarms_is_the_promised_one_over_two_hundred_splits(ra
 
 
 def test_a_rate_too_low_for_the_held_out_rows_is_said(caplog):
-    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.detect"):
+    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.deciding"):
         detector = AnomalyDetector(small(max_epochs=1), false_alarm_rate=0.01, random_state=0).fit(rows(100))
     assert "20 held-out rows can vouch for a false-alarm rate of 0.048 at best, not 0.01: that takes 99" in caplog.text
     assert detector.attainable_rate_ == pytest.approx(1 / 21)
@@ -130,7 +130,7 @@ def test_a_rate_too_low_for_the_held_out_rows_is_said(caplog):
 
 
 def test_a_rate_that_the_held_out_rows_can_vouch_for_is_not_worth_a_word(caplog):
-    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.detect"):
+    with caplog.at_level(logging.WARNING, logger="isthmus.jobs.deciding"):
         AnomalyDetector(small(max_epochs=1), false_alarm_rate=1 / 21, random_state=0).fit(rows(100))
     assert not caplog.records
 

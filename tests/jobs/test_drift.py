@@ -151,7 +151,7 @@ def test_dates_and_ignored_features_are_as_asked(detector):
 
 def test_a_model_of_images_is_tested_by_its_scores():
     random = np.random.default_rng(0)
-    images = random.random((150, 8, 8))
+    images = random.random((400, 8, 8))
     detector = AnomalyDetector(AutoEncoder(**QUICK), random_state=0).fit(images)
     result = find_drift(detector, np.clip(images[:60] * 3, 0, 1))
     assert [test["of"] for test in result.tests] == ["score"]

@@ -161,3 +161,48 @@ def test_a_score_restored_from_its_state_is_the_same(model):
     X = as_rows(rows(20, seed=6))
     np.testing.assert_array_equal(again.costs(X), score.costs(X))
     assert isinstance(score.reference, Batch)
+
+
+def test_a_crowd_of_anomalies_is_found_where_the_data_are_said_to_be_contaminated():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(400, 3))
+    crowd = np.repeat([[6.0, 6.0, 6.0]], 40, 0) + 0.01 * random.normal(size=(40, 3))
+    model = AutoEncoder(max_epochs=5, threads=1)
+    found = {}
+    for contaminated in (False, True):
+        detector = AnomalyDetector(model, contaminated=contaminated, random_state=0).fit(np.vstack([X, crowd]))
+        scores = detector.score_samples(np.vstack([random.normal(size=(100, 3)), crowd + 0.01]))
+        found[contaminated] = (scores[100:, None] < scores[:100]).mean()
+    assert found[True] > 0.99 > 0.5 > found[False]
+    assert set(detector.measures_) == {"codes", "rows"}
+
+
+def test_the_distance_to_few_is_the_median_over_draws(model):
+    typical = TypicalErrors.measure(model, as_rows(rows(50, seed=7)))
+    index = model.modality_.to_batch(as_rows(rows(12, seed=2)), torch.float64)
+    measures = Measures(model, typical, ("rows",), index, few=True)
+    X = rows(5, seed=3)
+    found = np.concatenate([measures.of(cells) for cells in cells_of(model, as_rows(X))])[:, 0]
+    scaled, draws = ((part - rows(200).mean(0)) / rows(200).std(0) for part in (X, rows(12, seed=2)))
+    nearest = np.linalg.norm(scaled[:, None] - draws, axis=2).reshape(5, 3, 4).min(2)
+    np.testing.assert_allclose(found, np.median(nearest, axis=1), rtol=1e-4)
+
+
+def test_images_are_judged_by_their_maps_and_a_saved_score_judges_alike():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (120, 12, 12)).astype(np.uint8)
+    detector = AnomalyDetector(AutoEncoder(max_epochs=2, threads=1), false_alarm_rate=0.1, random_state=0).fit(images)
+    assert detector.measures_ == {"maps": 1.0}
+    # Half of the held-out images say what is usual, and are none of those that set the threshold.
+    assert len(detector.held_out_scores_) == 12
+    flat = images[:3].copy()
+    flat[:, 2:9, 2:9] = 128
+    assert (detector.predict(flat) == -1).all()
+    square = detector.explain(flat, n_reasons=1)[0]["reasons"][0]
+    assert 0 <= square["top"] <= 8 and 0 <= square["left"] <= 8
+    again = AnomalyDetector(false_alarm_rate=0.1)
+    again.estimator_ = detector.estimator_
+    again.restore(detector.state())
+    np.testing.assert_array_equal(again.score_samples(flat), detector.score_samples(flat))
+    few = AnomalyDetector(AutoEncoder(max_epochs=1, threads=1), random_state=0).fit(images[:30])
+    assert few.measures_ == {"error": 1.0}

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import OutlierMixin
 from sklearn.ensemble import IsolationForest
-from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.decisions import (
-    AtRate,
-    Discoveries,
-    Rule,
-    Threshold,
-    Worst,
-    p_values,
-    rate_of_budget,
-    rows_needed,
-    smallest_rate,
-    threshold_at,
-)
+from isthmus.decisions import threshold_at
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.alerting import records
 from isthmus.jobs.baselines import Matrix, NeighborDistance, PCAReconstruction
 from isthmus.jobs.cells import cells_of
+from isthmus.jobs.deciding import Deciding
 from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job, choose, is_table
-from isthmus.jobs.measures import MEASURES
+from isthmus.jobs.judging import figures_of
+from isthmus.jobs.measures import MAPS, MEASURES
 from isthmus.jobs.reasons import cell_reasons, region_reasons
 from isthmus.jobs.scoring import Score, check_measures
-from isthmus.modalities import Tables
+from isthmus.modalities import Images, Tables
 from isthmus.rows import Rows, as_rows
 
 __all__ = ["AnomalyDetector"]
-
-logger = logging.getLogger(__name__)
 
 TABLES: dict[str, Any] = {
     "encoder": "mlp_encoder(hidden=(256, 256), shortcut=False)",
@@ -48,9 +34,12 @@ TABLES: dict[str, Any] = {
     "decoder": "mlp_decoder(hidden=(256, 256), shortcut=False)",
     "corruption": "swap_rows(share=0.2)",
 }
+CONTAMINATED = ("codes", "rows")
+# Held-out images, half of which say what is usual.
+LEAST_IMAGES = 20
 
 
-class AnomalyDetector(OutlierMixin, Job):
+class AnomalyDetector(OutlierMixin, Job, Deciding):
     r"""Find the rows that do not look like the others, and say why.
 
     Fitted on rows that are normal, or nearly all so. Some of them are held out: they set the
@@ -66,8 +55,13 @@ class AnomalyDetector(OutlierMixin, Job):
         Share of the rows that the auto-encoder never sees.
     measures : sequence of str, optional
         In what ways a row is odd, of ``error``, ``codes``, ``rows``, ``ranks`` and ``density``
-        (:class:`isthmus.jobs.measures.Measures`). By default all five for a table, and ``error`` for
-        other data. ``("error",)`` alone keeps no rows and scores fastest.
+        (:class:`isthmus.jobs.measures.Measures`). By default all five for a table, ``error`` for
+        series; images have ``maps`` (:class:`isthmus.jobs.image_scores.ImageCosts`). ``("error",)``
+        alone keeps no rows and scores fastest.
+    contaminated : bool, default=False
+        Whether anomalies may be among the rows fitted on, more than a few in a hundred. A table's
+        rows and codes are then compared with draws of four rows, of which a crowd of anomalies
+        is rarely one.
     random_state : int, RandomState instance or None, default=None
         Of the choice of held-out rows, and of the auto-encoder where it has none of its own.
 
@@ -144,12 +138,14 @@ class AnomalyDetector(OutlierMixin, Job):
         false_alarm_rate: float = 0.01,
         validation_fraction: float = 0.2,
         measures: Sequence[str] | None = None,
+        contaminated: bool = False,
         random_state: Any = None,
     ):
         self.estimator = estimator
         self.false_alarm_rate = false_alarm_rate
         self.validation_fraction = validation_fraction
         self.measures = measures
+        self.contaminated = contaminated
         self.random_state = random_state
 
     def default_estimator(self, X: Any) -> AutoEncoder:
@@ -181,7 +177,8 @@ class AnomalyDetector(OutlierMixin, Job):
         estimator = self._prepared(rows)
         fitted, held = choose(rows, kept), choose(rows, held_out)
         self.estimator_ = estimator.fit(fitted)
-        self._score, costs = Score.fit(self.estimator_, fitted, held, self._measures(rows), self._seed)
+        names, few = self._measures(rows, len(held)), self.contaminated and is_table(rows)
+        self._score, costs = Score.fit(self.estimator_, fitted, held, names, self._seed, few)
         self._set_threshold(-costs)
         return self
 
@@ -227,111 +224,9 @@ class AnomalyDetector(OutlierMixin, Job):
             if isinstance(modality, Tables):
                 found = cell_reasons(modality, loss, rows, cells, score.typical, n_reasons)
             else:
-                found = region_reasons(cells, score.typical, n_reasons)
+                found = region_reasons(score.heat(cells), n_reasons)
             explained += [row | {"measures": of} for row, of in zip(found, score.shares(cells), strict=True)]
         return explained
-
-    def p_values(self, X: Any) -> np.ndarray:
-        """Return for each row how often a normal one would be as odd, or odder, ``(n,)``.
-
-        Conformal p-values of the held-out scores: see :func:`isthmus.decisions.p_values`.
-        """
-        scores = self.score_samples(X)
-        return p_values(self.held_out_scores_, scores)
-
-    def set_threshold(
-        self,
-        false_alarm_rate: float | None = None,
-        *,
-        confidence: float | None = None,
-        alerts_per_day: float | None = None,
-        rows_per_day: float | None = None,
-    ) -> Self:
-        """Move the threshold; nothing is fitted again, and scores and p-values stay.
-
-        Parameters
-        ----------
-        false_alarm_rate : float, optional
-            Share of normal rows that may be called anomalies.
-        confidence : float, optional
-            By default that share is kept on average over draws of the held-out rows; with
-            ``confidence=0.95`` it is kept for 95 % of the draws, by a lower threshold.
-        alerts_per_day, rows_per_day : float, optional
-            Instead of a rate: so many of so many normal rows a day.
-
-        Returns
-        -------
-        Self
-            Its parameter ``false_alarm_rate`` is the new rate, and is saved with it.
-
-        Examples
-        --------
-        >>> rows = np.random.default_rng(0).normal(size=(200, 3))
-        >>> detector = AnomalyDetector(AutoEncoder(max_epochs=2), random_state=0).fit(rows)
-        >>> detector.set_threshold(0.1).offset_ < detector.set_threshold(0.2).offset_
-        True
-        """
-        check_is_fitted(self, "estimator_")
-        by_day = alerts_per_day is not None and rows_per_day is not None
-        if (false_alarm_rate is not None) == by_day or (alerts_per_day is None) != (rows_per_day is None):
-            raise ValueError(
-                "give false_alarm_rate, or both alerts_per_day and rows_per_day; got "
-                f"{false_alarm_rate=}, {alerts_per_day=}, {rows_per_day=}."
-            )
-        if alerts_per_day is not None and rows_per_day is not None:
-            false_alarm_rate = rate_of_budget(alerts_per_day, rows_per_day)
-        assert false_alarm_rate is not None
-        threshold = threshold_at(self.held_out_scores_, false_alarm_rate, confidence)
-        if confidence is not None:
-            if threshold.bound(confidence) > false_alarm_rate:
-                _warn_of(threshold, false_alarm_rate, confidence)
-            # The rate at which this threshold is found again, after saving too.
-            false_alarm_rate = threshold.expected_rate
-        self.false_alarm_rate = false_alarm_rate
-        self._apply(self.held_out_scores_)
-        return self
-
-    def rule(self, *, budget: int | None = None, fdr: float | None = None) -> Rule:
-        """Return how scores become alerts: by the threshold, or as :meth:`alerts` is asked."""
-        check_is_fitted(self, "estimator_")
-        if budget is not None and fdr is not None:
-            raise ValueError(f"give a budget or a false discovery rate, not both; got {budget=}, {fdr=}.")
-        if budget is not None:
-            return Worst(budget)
-        return AtRate(self.threshold_) if fdr is None else Discoveries(self.held_out_scores_, fdr)
-
-    def alerts(
-        self, X: Any, n_reasons: int = 3, *, budget: int | None = None, fdr: float | None = None
-    ) -> list[dict[str, Any]]:
-        """Return the anomalies among these rows, the least normal first.
-
-        Parameters
-        ----------
-        X : array-like, data frame or Rows
-            The rows; with ``budget`` or ``fdr``, the whole batch that these are about.
-        n_reasons : int, default=3
-            At most so many reasons an alert.
-        budget : int, optional
-            Instead of those below the threshold: so many, the least normal.
-        fdr : float, optional
-            Instead: as many as leave on average at most this share of false alarms among
-            them (:func:`isthmus.decisions.benjamini_hochberg`).
-
-        Returns
-        -------
-        list of dict
-            ``row`` (its position), ``score`` (as of :meth:`score_samples`), ``percentile``
-            (per cent of the held-out rows that are more normal), ``p_value`` (as of
-            :meth:`p_values`), ``threshold`` (what the score is below), ``severity`` (1 at
-            the threshold of ``false_alarm_rate``, 2 twice as far from the middle held-out row;
-            no probability), ``reasons`` (as of :meth:`explain`), ``issues`` (cells that are
-            missing, never seen or out of the fitted range:
-            :func:`isthmus.modalities.inspection.issues_of`) and ``model`` (``model_id_``).
-        """
-        rows = self._rows(X)
-        scores = self.score_samples(rows)
-        decision = self.rule(budget=budget, fdr=fdr).decide(scores)
-        return sorted(records(self, rows, scores, decision, n_reasons), key=lambda record: record["score"])
 
     def baselines(self) -> dict[str, Any]:
         """Return PCA reconstruction, kNN distance and isolation forest."""
@@ -361,11 +256,11 @@ class AnomalyDetector(OutlierMixin, Job):
         """
         job, rows, test = self._fitted(train), as_rows(train), as_rows(test)
         kept, held_out = job._split(len(rows))
-        table = [{"method": "auto-encoder"} | _figures(job.score_samples(test), job.offset_, y)]
+        table = [{"method": "auto-encoder"} | figures_of(job.score_samples(test), job.offset_, y)]
         for name, model in job.baselines().items():
             model.fit(choose(rows, kept))
             offset = threshold_at(model.score_samples(choose(rows, held_out)), self.false_alarm_rate).offset
-            table.append({"method": name} | _figures(model.score_samples(test), offset, y))
+            table.append({"method": name} | figures_of(model.score_samples(test), offset, y))
         return table
 
     def state(self) -> dict[str, Any]:
@@ -395,13 +290,14 @@ class AnomalyDetector(OutlierMixin, Job):
         if self.measures is not None:
             check_measures(self.measures)
 
-    def _measures(self, rows: Rows) -> tuple[str, ...]:
+    def _measures(self, rows: Rows, n_held_out: int) -> tuple[str, ...]:
         """Return the measures to weigh for these rows."""
-        is_table_of_rows = is_table(rows)
-        chosen = tuple(self.measures or (MEASURES if is_table_of_rows else ("error",)))
-        if chosen != ("error",) and not is_table_of_rows:
-            raise ValueError(f"measures of images and series are ('error',), got {chosen!r}.")
-        return chosen
+        if is_table(rows):
+            return tuple(self.measures or (CONTAMINATED if self.contaminated else MEASURES))
+        if self.measures is not None and tuple(self.measures) != ("error",):
+            raise ValueError(f"measures of images and series are ('error',), got {tuple(self.measures)!r}.")
+        is_image = isinstance(self.estimator_.modality_, Images)
+        return (MAPS,) if self.measures is None and is_image and n_held_out >= LEAST_IMAGES else ("error",)
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return positions of the rows to fit on and of those to hold out."""
@@ -419,16 +315,6 @@ class AnomalyDetector(OutlierMixin, Job):
         self._apply(scores)
         self._identity: str | None = None
 
-    def _apply(self, scores: np.ndarray) -> None:
-        """Take these held-out scores, and the threshold of our rate among them."""
-        self.held_out_scores_ = np.sort(scores)
-        self.threshold_ = threshold_at(self.held_out_scores_, self.false_alarm_rate)
-        self.offset_ = self.threshold_.offset
-        self.false_alarm_interval_ = self.threshold_.interval()
-        self.attainable_rate_ = max(self.false_alarm_rate, smallest_rate(len(scores)))
-        if self.attainable_rate_ > self.false_alarm_rate:
-            _warn_of(self.threshold_, self.false_alarm_rate)
-
     @property
     def model_id_(self) -> str:
         """Sixteen digits that name the model by its contents."""
@@ -440,34 +326,3 @@ class AnomalyDetector(OutlierMixin, Job):
     def _score_of(self) -> Score:
         check_is_fitted(self, "estimator_")
         return self._score
-
-
-def _warn_of(threshold: Threshold, rate: float, confidence: float | None = None) -> None:
-    """Log that so few rows cannot vouch for a rate."""
-    logger.warning(
-        "%d held-out rows can vouch for a false-alarm rate of %.2g at best%s, not %.2g: that takes %d. "
-        "The threshold is the least normal of them.",
-        threshold.held_out,
-        smallest_rate(threshold.held_out, confidence),
-        "" if confidence is None else f" with a confidence of {confidence:g}",
-        rate,
-        rows_needed(rate, confidence),
-    )
-
-
-def _figures(scores: np.ndarray, offset: float, y: Any) -> dict[str, float]:
-    flagged = scores < offset
-    if y is None:
-        return {"flagged": float(flagged.mean())}
-    anomalous = np.asarray(y).astype(bool)
-    if anomalous.shape != scores.shape or anomalous.all() or not anomalous.any():
-        raise ValueError(
-            f"y must say of each of the {len(scores)} test rows whether it is an anomaly, and hold both kinds; "
-            f"got {anomalous.sum()} anomalies among {anomalous.size}."
-        )
-    return {
-        "auroc": float(roc_auc_score(anomalous, -scores)),
-        "average_precision": float(average_precision_score(anomalous, -scores)),
-        "found": float(flagged[anomalous].mean()),
-        "false_alarms": float(flagged[~anomalous].mean()),
-    }

@@ -52,18 +52,25 @@ def cell_reasons(
     return explained
 
 
-def region_reasons(cells: Cells, typical: TypicalErrors, n_reasons: int) -> list[dict[str, Any]]:
-    """Return for each image the squares, a quarter of its shorter side wide, of largest error.
+def region_reasons(heat: np.ndarray, n_reasons: int) -> list[dict[str, Any]]:
+    """Return for each image the squares, a quarter of its shorter side wide, that are oddest.
 
-    A reason has ``feature`` (a square's place in words), ``top``, ``left``, ``height`` and
-    ``width`` in pixels, ``error`` (root mean square difference in multiples of the typical
-    one), and ``share`` of the image's score.
+    Parameters
+    ----------
+    heat : ndarray of shape (n, h, w)
+        How odd each pixel is; 1 is typical.
+    n_reasons : int
+        At most so many of each image.
+
+    Returns
+    -------
+    list of dict
+        A reason has ``feature`` (a square's place in words), ``top``, ``left``, ``height`` and
+        ``width`` in pixels, ``error`` (the root of its mean heat), and ``share`` of the image's heat.
     """
-    scaled = typical.scaled(cells).sum(-1)
-    channels = cells.error.shape[-1]
-    side = max(1, min(scaled.shape[1:]) // 4)
+    side = max(1, min(heat.shape[1:]) // 4)
     explained = []
-    for image in scaled:
+    for image in heat:
         left_over, total, reasons = image.copy(), max(float(image.sum()), 1e-300), []
         for _ in range(n_reasons):
             sums = _window_sums(left_over, side)
@@ -78,7 +85,7 @@ def region_reasons(cells: Cells, typical: TypicalErrors, n_reasons: int) -> list
                     "left": left,
                     "height": side,
                     "width": side,
-                    "error": float((square.sum() / (side * side * channels)) ** 0.5),
+                    "error": float(square.mean() ** 0.5),
                     "share": float(square.sum() / total),
                 }
             )

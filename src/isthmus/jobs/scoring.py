@@ -12,8 +12,9 @@ from sklearn.metrics import roc_auc_score
 from isthmus.batch import Batch
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored
+from isthmus.jobs.image_scores import ImageCosts
 from isthmus.jobs.job import choose
-from isthmus.jobs.measures import MEASURES, Measures
+from isthmus.jobs.measures import DRAWS, FEW, MAPS, MEASURES, Measures, image_of
 from isthmus.rows import Rows
 
 __all__ = ["Score", "made_up"]
@@ -48,6 +49,11 @@ class Score:
         What each counts; together one.
     reference : Batch, optional
         Stored rows to compare with.
+    few : bool, default=False
+        As for :class:`~isthmus.jobs.measures.Measures`: for data with anomalies among them. All measures
+        then weigh alike.
+    images : ImageCosts, optional
+        What is usual of images, for the measure 'maps'.
 
     Notes
     -----
@@ -76,15 +82,23 @@ class Score:
         units: np.ndarray,
         weights: np.ndarray,
         reference: Batch | None = None,
+        few: bool = False,
+        images: ImageCosts | None = None,
     ):
         self.typical, self.names = typical, tuple(names)
-        self.units, self.weights, self.reference = units, weights, reference
+        self.units, self.weights, self.reference, self.images = units, weights, reference, images
         self._estimator = estimator
-        self._measures = Measures(estimator, typical, names, reference)
+        self._measures = Measures(estimator, typical, names, reference, few, images)
 
     @classmethod
     def fit(
-        cls, estimator: AutoEncoder, fitted: Rows, held_out: Rows, names: Sequence[str], seed: int
+        cls,
+        estimator: AutoEncoder,
+        fitted: Rows,
+        held_out: Rows,
+        names: Sequence[str],
+        seed: int,
+        few: bool = False,
     ) -> tuple[Self, np.ndarray]:
         """Return the score, and the costs of the held-out rows.
 
@@ -98,21 +112,29 @@ class Score:
             Measures to weigh.
         seed : int
             Of the choice of reference rows and of what is made up.
+        few : bool, default=False
+            Whether rows are compared with draws of few.
         """
-        typical = TypicalErrors.measure(estimator, held_out)
         random = np.random.default_rng(seed)
-        reference = None if tuple(names) == ("error",) else _reference(estimator, fitted, random)
-        measures = Measures(estimator, typical, names, reference)
+        images = None
+        if MAPS in names:
+            # One half says what is usual, the other what costs that gives.
+            usual, held_out = _halves(held_out, random)
+            images = ImageCosts.measure(*_images(estimator, usual))
+        typical = TypicalErrors.measure(estimator, held_out)
+        is_alone = not set(names) - {"error", MAPS}
+        reference = None if is_alone else _reference(estimator, fitted, random, few)
+        measures = Measures(estimator, typical, names, reference, few, images)
         found = np.concatenate([measures.of(cells, leave_out=True) for cells in cells_of(estimator, held_out)])
         units = np.stack([_unit(column) for column in found.T])
         weights = np.ones(len(names))
-        if len(names) > 1 and reference is not None:
+        if len(names) > 1 and reference is not None and not few:
             some = random.permutation(len(held_out))[:MOST_JUDGED]
             stored = _stored(estimator, choose(held_out, np.sort(some)))
             weights = _weights(measures, found, made_up(estimator, stored, reference, seed))
         kept = [i for i, weight in enumerate(weights / weights.sum()) if weight >= LEAST_WEIGHT]
         weights = weights[kept] / weights[kept].sum()
-        score = cls(estimator, typical, [names[i] for i in kept], units[kept], weights, reference)
+        score = cls(estimator, typical, [names[i] for i in kept], units[kept], weights, reference, few, images)
         return score, score.weigh(found[:, kept])
 
     def costs(self, rows: Rows) -> np.ndarray:
@@ -123,6 +145,12 @@ class Score:
     def shares(self, cells: Cells) -> list[dict[str, float]]:
         """Return for each row what each measure adds to its cost."""
         return [dict(zip(self.names, row, strict=True)) for row in self._parts(cells).tolist()]
+
+    def heat(self, cells: Cells) -> np.ndarray:
+        """Return how odd each place of some images or series is, ``(b, *p)``: 1 is typical."""
+        if self.images is not None:
+            return np.square(self.images.heat(*image_of(self._estimator, cells)))
+        return self.typical.scaled(cells).mean(-1)
 
     def weigh(self, found: np.ndarray) -> np.ndarray:
         """Return the costs that measures ``(n, len(names))`` amount to."""
@@ -136,12 +164,13 @@ class Score:
             "measures": list(self.names),
             "units": self.units,
             "weights": self.weights,
+            "few": self._measures.few,
         }
         if self.reference is not None:
             state["reference"] = self.reference.x.numpy()
             if self.reference.mask is not None:
                 state["reference_mask"] = self.reference.mask.numpy().astype(np.uint8)
-        return state
+        return state | ({} if self.images is None else self.images.state())
 
     @classmethod
     def restore(cls, estimator: AutoEncoder, state: Mapping[str, Any]) -> Self:
@@ -158,16 +187,25 @@ class Score:
         names = state.get("measures")
         if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
             raise ValueError(f"the detector's measures should be a list of names, got {str(names)[:60]}.")
-        check_measures(names)
+        check_measures([name for name in names if name != MAPS] or MEASURES)
         if arrays["units"].shape != (len(names), 3) or arrays["weights"].shape != (len(names),):
             raise ValueError("the detector's units and weights should be of its measures.")
         if not (arrays["units"][:, [0, 2]] > 0).all():
             raise ValueError("the detector's units should be positive.")
+        few = state.get("few")
+        if not isinstance(few, bool):
+            raise ValueError(f"the detector's few should be true or false, got {str(few)[:60]}.")
         reference = None
-        if "reference" in state or names != ["error"]:
+        if set(names) - {"error", MAPS}:
             reference = _restored(estimator, state)
+            if few and len(reference) % min(FEW, len(reference)):
+                raise ValueError(f"the detector's reference should be draws of {FEW} rows, got {len(reference)} rows.")
+        images = None
+        if MAPS in names:
+            height, width = estimator.modality_.example()["shape"][:2]
+            images = ImageCosts.restored(state, (height, width))
         typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
-        return cls(estimator, typical, names, arrays["units"], arrays["weights"], reference)
+        return cls(estimator, typical, names, arrays["units"], arrays["weights"], reference, few, images)
 
     def _parts(self, cells: Cells) -> np.ndarray:
         """Return what each measure adds to the cost of each row, ``(b, len(names))``."""
@@ -251,11 +289,26 @@ def _unit(found: np.ndarray) -> np.ndarray:
     return np.array([floor, middle, spread])
 
 
-def _reference(estimator: AutoEncoder, fitted: Rows, random: np.random.Generator) -> Batch:
-    """Return at most so many of the fitted rows, as stored."""
+def _reference(estimator: AutoEncoder, fitted: Rows, random: np.random.Generator, few: bool) -> Batch:
+    """Return at most so many of the fitted rows, as stored; or draws of few of them, one after the other."""
+    if few:
+        draws = [random.permutation(len(fitted))[:FEW] for _ in range(DRAWS)]
+        return _stored(estimator, choose(fitted, np.concatenate(draws)))
     columns = int(np.prod(estimator.modality_.example()["shape"]))
     most = max(1, min(MOST_REFERENCES, MOST_CELLS // columns, len(fitted)))
     return _stored(estimator, choose(fitted, np.sort(random.permutation(len(fitted))[:most])))
+
+
+def _halves(rows: Rows, random: np.random.Generator) -> tuple[Rows, Rows]:
+    order = random.permutation(len(rows))
+    cut = len(rows) // 2
+    return choose(rows, np.sort(order[:cut][:MOST_JUDGED])), choose(rows, np.sort(order[cut:]))
+
+
+def _images(estimator: AutoEncoder, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    pieces = [image_of(estimator, cells) for cells in cells_of(estimator, rows)]
+    pixels, errors = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    return pixels, errors
 
 
 def _stored(estimator: AutoEncoder, rows: Rows) -> Batch:
