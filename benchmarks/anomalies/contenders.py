@@ -64,8 +64,7 @@ class PyOD(BaseEstimator):
 
 
 def _ours(seed: int, contaminated: bool) -> AnomalyDetector:
-    can_be_told = "contaminated" in AnomalyDetector().get_params()
-    return AnomalyDetector(random_state=seed, **({"contaminated": True} if contaminated and can_be_told else {}))
+    return AnomalyDetector(contaminated=contaminated, random_state=seed)
 
 
 # Name, then what makes an unfitted one from a seed and whether the rows to learn from hold anomalies.
