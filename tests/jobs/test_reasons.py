@@ -84,8 +84,22 @@ def test_shares_are_of_the_whole_score(detector):
     assert [reason["share"] for reason in reasons] == sorted((reason["share"] for reason in reasons), reverse=True)
     assert sum(reason["share"] for reason in reasons) == pytest.approx(1)
     assert len(detector.explain(row, n_reasons=1)[0]["reasons"]) == 1
-    total = sum(reason["error"] ** (1 if "probability" in reason else 2) for reason in reasons)
-    assert total / 6 == pytest.approx(-detector.score_samples(row)[0], rel=1e-5)
+
+
+def test_a_share_is_what_the_row_costs_less_where_the_cell_is_not_known(detector):
+    row = frame(weight_kg=20.0, tall=False)
+    (cost,) = -detector.score_samples(row)
+    less = {
+        name: max(cost + detector.score_samples(row.with_columns(pl.lit(None, row[name].dtype).alias(name)))[0], 0)
+        for name in row.columns
+    }
+    for reason in detector.explain(row, n_reasons=6)[0]["reasons"]:
+        assert reason["share"] == pytest.approx(less[reason["feature"]] / sum(less.values()), abs=1e-4)
+
+
+def test_what_is_expected_of_a_cell_is_read_from_the_others_alone(detector):
+    found = [first_reason(detector, weight_kg=value)["expected"] for value in (20.0, 2_000.0)]
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_a_spoilt_boolean_is_named_with_the_probability_it_had(detector):
@@ -174,7 +188,7 @@ def test_a_column_that_was_left_out_does_not_shift_the_names_of_an_array():
 @pytest.fixture(scope="module")
 def images() -> AnomalyDetector:
     model = AutoEncoder(bottleneck="linear(size=16)", max_epochs=6, threads=1, random_state=0)
-    return AnomalyDetector(model, random_state=0).fit(load_digits().images[:400])
+    return AnomalyDetector(model, measures=("error",), random_state=0).fit(load_digits().images[:400])
 
 
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (3, 5), (6, 6)])

@@ -15,7 +15,7 @@ from isthmus.jobs.job import choose
 from isthmus.module import AutoEncoderModule
 from isthmus.rows import Rows
 
-__all__ = ["Cells", "TypicalErrors", "cells_of", "cells_of_stored"]
+__all__ = ["Cells", "TypicalErrors", "cells_of", "cells_of_stored", "errors_of"]
 
 CHUNK = 4_096
 # Of the typical error, in pseudo-rows: a handful of held-out rows is no measure of a cell.
@@ -68,12 +68,13 @@ def cells_of(estimator: AutoEncoder, rows: Rows) -> Iterator[Cells]:
 def cells_of_stored(estimator: AutoEncoder, stored: Batch, begin: int = 0) -> Iterator[Cells]:
     """Yield the cells of rows that are stored already, the first of them at position ``begin``."""
     for piece, step in estimator.steps(stored):
-        found = (*_errors(estimator.module_, step.output, step.target), step.code.z.flatten(1).double())
+        found = (*errors_of(estimator.module_, step.output, step.target), step.code.z.flatten(1).double())
         expected, error, observed, code = (tensor.cpu().numpy() for tensor in found)
         yield Cells(begin + piece.start, stored[piece], step.output.cpu(), expected, error, observed, code)
 
 
-def _errors(module: AutoEncoderModule, output: Tensor, target: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def errors_of(module: AutoEncoderModule, output: Tensor, target: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what an output expects of the cells, its errors, and which cells were observed."""
     expected = module.loss.mean(output)
     error = (expected - target.x).square()
     symbols = module.modality.example().get("categories")

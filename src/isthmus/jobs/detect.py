@@ -218,11 +218,11 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         if isinstance(n_reasons, bool) or n_reasons != int(n_reasons) or n_reasons < 1:
             raise ValueError(f"n_reasons must be a whole number of at least 1, got {n_reasons!r}.")
         score, rows = self._score_of(), self._rows(X)
-        modality, loss = self.estimator_.modality_, self.estimator_.module_.loss
+        modality = self.estimator_.modality_
         explained: list[dict[str, Any]] = []
         for cells in cells_of(self.estimator_, rows):
             if isinstance(modality, Tables):
-                found = cell_reasons(modality, loss, rows, cells, score.typical, n_reasons)
+                found = cell_reasons(score, modality, rows, cells, n_reasons)
             else:
                 found = region_reasons(score.heat(cells), n_reasons)
             explained += [row | {"measures": of} for row, of in zip(found, score.shares(cells), strict=True)]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from isthmus.jobs.cells import Cells, TypicalErrors
+from isthmus.jobs.cells import Cells
+from isthmus.jobs.scoring import Score
 from isthmus.modalities import Tables
 from isthmus.modalities.columns import NEVER_SEEN, decode, decode_numbers
-from isthmus.part import Part
 from isthmus.rows import Rows
 
 __all__ = ["cell_reasons", "region_reasons"]
@@ -18,35 +18,31 @@ __all__ = ["cell_reasons", "region_reasons"]
 LIKELY = 3
 
 
-def cell_reasons(
-    modality: Tables, loss: Part, rows: Rows, cells: Cells, typical: TypicalErrors, n_reasons: int
-) -> list[dict[str, Any]]:
+def cell_reasons(score: Score, modality: Tables, rows: Rows, cells: Cells, n_reasons: int) -> list[dict[str, Any]]:
     """Return for each row of a table its reasons and its missing cells.
 
-    A reason has ``feature``, ``value`` (as given), ``share`` of the row's score and
-    ``error``: of a number, the difference from ``expected`` in multiples of that column's
-    typical (root mean square) held-out error; of a boolean or category, its surprise in
-    multiples of the typical one, beside its ``probability`` and the ``likely`` values.
+    A reason has ``feature``, ``value`` (as given), ``share``, the part of the row's cost that goes away
+    if this cell alone is not known (of what all such parts come to), and ``error``: of a number,
+    the difference from ``expected`` in multiples of that column's typical (root mean square)
+    held-out error; of a boolean or category, its surprise in multiples of the typical one, beside
+    its ``probability`` and the ``likely`` values. What is expected of a cell is read from the
+    other cells of its row: one far out would pull its own expectation, and theirs, along.
     """
-    scaled = typical.scaled(cells)
-    shares = scaled / np.maximum(scaled.sum(1, keepdims=True), 1e-300)
-    probabilities = loss.probabilities(cells.output) if hasattr(loss, "probabilities") else {}
-    given = _given(rows, modality, slice(cells.start, cells.start + len(scaled)))
+    told = score.cell_by_cell(cells)
+    given = _given(rows, modality, slice(cells.start, cells.start + len(told.share)))
     explained = []
-    for row in range(len(scaled)):
+    for row in range(len(told.share)):
         reasons = []
-        for column in np.argsort(-shares[row], kind="stable")[:n_reasons]:
-            if not shares[row, column] > 0:
-                break
+        for column in np.lexsort((-told.error[row], -told.share[row]))[:n_reasons]:
+            if not told.error[row, column] > 0:
+                continue
             facts = modality.columns[column]
-            chances = probabilities[column][row].tolist() if column in probabilities else None
+            chances = told.probabilities[column][row].tolist() if column in told.probabilities else None
             reason = {"feature": facts["name"], "value": _plain(given[column][row])}
-            reason |= _expectation(
-                facts, float(cells.batch.x[row, column]), float(cells.expected[row, column]), chances
-            )
-            multiple = float(scaled[row, column])
+            reason |= _expectation(facts, float(cells.batch.x[row, column]), float(told.expected[row, column]), chances)
+            multiple = float(told.error[row, column])
             reason["error"] = multiple if facts["kind"] in ("category", "boolean") else multiple**0.5
-            reasons.append(reason | {"share": float(shares[row, column])})
+            reasons.append(reason | {"share": float(told.share[row, column])})
         missing = [modality.names[column] for column in np.flatnonzero(~cells.observed[row])]
         explained.append({"reasons": reasons, "missing": missing})
     return explained

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored
+from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored, errors_of
 from isthmus.jobs.image_scores import ImageCosts
 from isthmus.jobs.job import choose
 from isthmus.jobs.measures import DRAWS, FEW, MAPS, MEASURES, Measures, image_of
 from isthmus.rows import Rows
 
-__all__ = ["Score", "made_up"]
+__all__ = ["Score", "Told", "made_up"]
 
 # Reference rows, and their cells: more cost time at every scoring.
 MOST_REFERENCES, MOST_CELLS = 20_000, 2**23
@@ -30,6 +31,27 @@ LEAST_WEIGHT = 0.02
 # Of the spread of a measure's logarithm: rows that are all alike have none.
 LEAST_SPREAD = 1e-3
 NOISE = 0.1
+
+
+class Told(NamedTuple):
+    """Cells of a table, each as the rest of its row sees it.
+
+    Attributes
+    ----------
+    expected : ndarray of shape (b, c)
+        What the auto-encoder expects where the cell is hidden from it.
+    error : ndarray of shape (b, c)
+        The difference from that, in units of the column's typical error.
+    share : ndarray of shape (b, c)
+        What the row would cost less without the cell, as a share of these; 0 where missing.
+    probabilities : dict of int to Tensor
+        Of the symbols of each category, ``(b, k)``.
+    """
+
+    expected: np.ndarray
+    error: np.ndarray
+    share: np.ndarray
+    probabilities: dict[int, Tensor]
 
 
 class Score:
@@ -145,6 +167,32 @@ class Score:
     def shares(self, cells: Cells) -> list[dict[str, float]]:
         """Return for each row what each measure adds to its cost."""
         return [dict(zip(self.names, row, strict=True)) for row in self._parts(cells).tolist()]
+
+    def cell_by_cell(self, cells: Cells) -> Told:
+        """Return each cell of a table as the rest of its row sees it: one pass for each column."""
+        module, columns = self._estimator.module_, cells.batch.x.shape[1]
+        cost = self._parts(cells).sum(1)
+        expected, error, less = (np.zeros(cells.error.shape) for _ in range(3))
+        probabilities: dict[int, Tensor] = {}
+        blank = self._estimator.modality_.blank(1).x.to(cells.batch.x)
+        for column in range(columns):
+            hidden = cells.batch.x.clone()
+            hidden[:, column] = blank[:, column]
+            mask = torch.from_numpy(cells.observed.copy())
+            mask[:, column] = False
+            (found,) = cells_of_stored(self._estimator, Batch(hidden, mask))
+            less[:, column] = cost - self._parts(found).sum(1)
+            weight = next(module.parameters())
+            of_all = errors_of(module, found.output.to(weight.device), cells.batch.to(weight.device))
+            expected[:, column], error[:, column] = (part[:, column].cpu().numpy() for part in of_all[:2])
+            if hasattr(module.loss, "probabilities"):
+                chances = module.loss.probabilities(found.output.to(weight.device))
+                probabilities |= {column: chances[column].cpu()} if column in chances else {}
+        error = np.where(cells.observed, error / self.typical.mean, 0)
+        less = np.maximum(np.where(cells.observed, less, 0), 0)
+        # Where no cell alone explains the cost, their errors share it.
+        less = np.where(less.any(1, keepdims=True), less, error)
+        return Told(expected, error, less / np.maximum(less.sum(1, keepdims=True), 1e-300), probabilities)
 
     def heat(self, cells: Cells) -> np.ndarray:
         """Return how odd each place of some images or series is, ``(b, *p)``: 1 is typical."""
