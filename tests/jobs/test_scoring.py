@@ -47,7 +47,7 @@ def test_each_measure_is_what_it_says_it_is(model):
     np.testing.assert_allclose(found["rows"], distances(scaled, index, 5)[0].mean(1), rtol=1e-5)
     far, where = distances(scaled, index, 20)
     own = distances(index, index, 21)[0][:, 1:].mean(1)
-    np.testing.assert_allclose(found["density"], far.mean(1) / own[where].mean(1), rtol=1e-4)
+    np.testing.assert_allclose(found["density"], far.mean(1) / np.maximum(own[where].mean(1), own.mean()), rtol=1e-4)
     codes = model.transform(reference)
     spread = codes.std(0)
     np.testing.assert_allclose(
@@ -94,6 +94,16 @@ def test_made_up_rows_are_wrong_in_the_way_that_their_name_says(model):
     assert float(apart.max()) < 1e-6
     again = made_up(model, stored, reference, seed=0)
     assert all(torch.equal(found[kind].x, again[kind].x) for kind in found)
+
+
+def test_noise_of_a_column_of_few_values_stays_among_them():
+    X = np.stack([np.arange(100) % 7.0, np.random.default_rng(0).normal(size=100)], axis=1)
+    model = AutoEncoder(max_epochs=1, threads=1, random_state=0).fit(X)
+    stored = model.modality_.to_batch(as_rows(X))
+    noisy = made_up(model, stored, stored, seed=0)["noisy"].x
+    assert set(noisy[:, 0].tolist()) <= set(stored.x[:, 0].tolist())
+    assert (noisy[:, 0] != stored.x[:, 0]).any()
+    assert not set(noisy[:, 1].tolist()) & set(stored.x[:, 1].tolist())
 
 
 def test_symbols_are_neither_noisy_nor_halved():
