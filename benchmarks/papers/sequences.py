@@ -11,10 +11,11 @@ test (windows that do not overlap), each series in standard deviations of its fi
 - Probe: logistic regression on the codes of an encoder trained with `contrastive_prediction` (van
   den Oord et al., 2018) beside reconstruction, without labels, pooled (mean and largest) over the whole
   series or over each eighth of it; beside it the same regression on the raw series, and on the pooled
-  codes of the same model without the penalty. Labels: the class of a heartbeat; which of the series a window is from, each window in
-  its own standard deviations, so that its level does not say it. The regression's strength
-  and the pooling are chosen by cross-validation on the rows that the encoder was fitted on. Heartbeats are cut
-  alike, so that a raw step means the same in each and little is left to gain; windows are not.
+  codes of the same model without the penalty. Labels: the class of a heartbeat; which of the series
+  a window is from, each window in its own standard deviations, so that its level does not say it.
+  The regression's strength and the pooling are chosen by cross-validation on the rows that the
+  encoder was fitted on. Heartbeats are cut alike, so that a raw step means the same in each and
+  little is left to gain; windows are not.
 
 Seed 0 is not among those that count: on its test rows the default network, the rate of the
 transformer and that spikes are kept were chosen. The other seeds share rows with it (of NAB the
