@@ -92,11 +92,12 @@ class Score:
 
     Tried on 21 of the sets of ``benchmarks/anomalies/one_class.py``, one seed, at most 8,000 rows; mean
     AUROC and average precision in per cent: five nearest neighbours 86.1 and 72.5; all measures with
-    equal weights 86.3 and 73.0; weighed 86.6 and 73.2, and within 0.1 of that with 20 or 60 in place of 30; weighed
-    without ``ranks`` 86.4 and 72.7. On credit cards (four splits) average precision is 73.5 with equal weights, 74.9
-    weighed, and 68.2 where a kind that looks normal has its say. On 22 sets and before ``density`` was what it is: ``error`` alone 84.2 and 66.5,
-    ``codes`` 85.8 and 69.2, ``rows`` 85.1 and 70.6, ``ranks`` 84.6 and 70.3, where five nearest neighbours had 85.0
-    and 70.1; a sixth measure, the distance to principal components, took away 0.4.
+    equal weights 86.3 and 73.0; weighed 86.6 and 73.2, and within 0.1 of that with 20 or 60 in place of
+    30; weighed without ``ranks`` 86.4 and 72.7. On credit cards (four splits) average precision is 73.5
+    with equal weights, 74.9 weighed, and 68.2 where a kind that looks normal has its say. On 22 sets and
+    before ``density`` was what it is: ``error`` alone 84.2 and 66.5, ``codes`` 85.8 and 69.2, ``rows``
+    85.1 and 70.6, ``ranks`` 84.6 and 70.3, where five nearest neighbours had 85.0 and 70.1; a sixth
+    measure, the distance to principal components, took away 0.4.
     """
 
     def __init__(
