@@ -82,6 +82,8 @@ class Deciding(ABC):
 
         Examples
         --------
+        >>> from isthmus import AutoEncoder
+        >>> from isthmus.jobs import AnomalyDetector
         >>> rows = np.random.default_rng(0).normal(size=(200, 3))
         >>> detector = AnomalyDetector(AutoEncoder(max_epochs=2), random_state=0).fit(rows)
         >>> detector.set_threshold(0.1).offset_ < detector.set_threshold(0.2).offset_
