@@ -51,6 +51,9 @@ FACES: dict[str, Any] = COMMON | {
     "encoder": "mlp_encoder(hidden=(2000, 1000, 500), shortcut=False, mirrored=True)",
     "bottleneck": "linear(size=30)",
     "decoder": "mlp_decoder(hidden=(500, 1000, 2000), shortcut=False, mirrored=True)",
+    # Of 25 people a network of four million weights learns the faces by heart: without blends the error
+    # on others' faces is 1.37 times that of principal components (12 epochs).
+    "corruption": "blend(gain=0.3)",
     "learning_rate": 2e-3,
     "weight_decay": 0.3,
 }

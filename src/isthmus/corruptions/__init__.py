@@ -2,12 +2,14 @@
 
 from isthmus.corruptions.chain import Chain
 from isthmus.corruptions.hiding import MaskPatches, MaskSpans, MaskTime
+from isthmus.corruptions.mixing import Blend
 from isthmus.corruptions.noise import GaussianNoise, SaltAndPepper
 from isthmus.corruptions.removal import Mask, SwapRows
 from isthmus.corruptions.warping import Affine, CutOut, Elastic
 
 __all__ = [
     "Affine",
+    "Blend",
     "Chain",
     "CutOut",
     "Elastic",
