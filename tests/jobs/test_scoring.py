@@ -96,14 +96,18 @@ def test_made_up_rows_are_wrong_in_the_way_that_their_name_says(model):
     assert all(torch.equal(found[kind].x, again[kind].x) for kind in found)
 
 
-def test_noise_of_a_column_of_few_values_stays_among_them():
-    X = np.stack([np.arange(100) % 7.0, np.random.default_rng(0).normal(size=100)], axis=1)
+def test_noise_of_values_that_come_more_than_once_stays_among_those_there_are():
+    random = np.random.default_rng(0)
+    X = np.stack([np.arange(100) % 7.0, random.normal(size=100), np.maximum(random.normal(size=100), 0)], axis=1)
     model = AutoEncoder(max_epochs=1, threads=1, random_state=0).fit(X)
     stored = model.modality_.to_batch(as_rows(X))
     noisy = made_up(model, stored, stored, seed=0)["noisy"].x
     assert set(noisy[:, 0].tolist()) <= set(stored.x[:, 0].tolist())
     assert (noisy[:, 0] != stored.x[:, 0]).any()
     assert not set(noisy[:, 1].tolist()) & set(stored.x[:, 1].tolist())
+    heaped = stored.x[:, 2] == stored.x[:, 2].min()
+    assert set(noisy[heaped, 2].tolist()) <= set(stored.x[:, 2].tolist())
+    assert not set(noisy[~heaped, 2].tolist()) & set(stored.x[:, 2].tolist())
 
 
 def test_symbols_are_neither_noisy_nor_halved():

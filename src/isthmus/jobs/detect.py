@@ -29,9 +29,9 @@ from isthmus.rows import Rows, as_rows
 __all__ = ["AnomalyDetector"]
 
 TABLES: dict[str, Any] = {
-    "encoder": "mlp_encoder(hidden=(256, 256), shortcut=False)",
+    "encoder": "mlp_encoder(hidden=(256, 256))",
     "bottleneck": "linear(size=64)",
-    "decoder": "mlp_decoder(hidden=(256, 256), shortcut=False)",
+    "decoder": "mlp_decoder(hidden=(256, 256))",
     "corruption": "swap_rows(share=0.2)",
 }
 CONTAMINATED = ("codes", "rows")

@@ -293,8 +293,8 @@ def made_up(estimator: AutoEncoder, stored: Batch, reference: Batch, seed: int) 
     -------
     dict of str to Batch
         ``swapped``: one cell is that of another row. ``noisy``: to each number a tenth of a standard
-        deviation is added, times a normal number; where most values come more than once, a number is
-        that of a near rank instead, or what is off the grid would be found by that alone.
+        deviation is added, times a normal number; a value that comes more than once gives way to one of
+        a near rank instead, or what is off the grid would be found by that alone.
         ``between``: numbers are half way between those of two rows, other cells are the first
         one's. The last two are left out where there are no numbers.
     """
@@ -317,9 +317,10 @@ def made_up(estimator: AutoEncoder, stored: Batch, reference: Batch, seed: int) 
         noise = NOISE * torch.randn(stored.x.shape, generator=random, dtype=stored.x.dtype)
         noisy = stored.x + noise
         for column in range(columns):
-            known = reference.x[:, column].sort().values
-            if 2 * len(known.unique()) < len(known):
-                noisy[:, column] = _beside(stored.x[:, column], known, random)
+            values, known = stored.x[:, column].contiguous(), reference.x[:, column].sort().values
+            first, last = (torch.searchsorted(known, values, right=right) for right in (False, True))
+            near = _near_rank(first, last, known, random)
+            noisy[:, column] = torch.where(last - first > 1, near, noisy[:, column])
         found["noisy"] = Batch(torch.where(is_number, noisy, stored.x), stored.mask)
         first, second = some(), some()
         mask = None if first.mask is None or second.mask is None else first.mask & (second.mask | ~is_number)
@@ -327,12 +328,10 @@ def made_up(estimator: AutoEncoder, stored: Batch, reference: Batch, seed: int) 
     return found
 
 
-def _beside(values: Tensor, known: Tensor, random: torch.Generator) -> Tensor:
-    """Return for each value a known one whose rank is a few hundredths of all from its own."""
-    values = values.contiguous()
-    first, last = (torch.searchsorted(known, values, right=right) for right in (False, True))
-    rank = first + (torch.rand(len(values), generator=random) * (last - first + 1)).long()
-    moved = rank + (torch.randn(len(values), generator=random) * NEAR_RANK * len(known)).round().long()
+def _near_rank(first: Tensor, last: Tensor, known: Tensor, random: torch.Generator) -> Tensor:
+    """Return known values whose ranks are a few hundredths of all from between ``first`` and ``last``."""
+    rank = first + (torch.rand(len(first), generator=random) * (last - first + 1)).long()
+    moved = rank + (torch.randn(len(first), generator=random) * NEAR_RANK * len(known)).round().long()
     return known[moved.clamp(0, len(known) - 1)]
 
 
