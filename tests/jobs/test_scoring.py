@@ -10,8 +10,9 @@ from isthmus import AutoEncoder
 from isthmus.batch import Batch
 from isthmus.jobs import AnomalyDetector
 from isthmus.jobs.cells import TypicalErrors, cells_of
+from isthmus.jobs.made_up import made_up
 from isthmus.jobs.measures import MEASURES, Measures, RankScale
-from isthmus.jobs.scoring import Score, made_up
+from isthmus.jobs.scoring import Score
 from isthmus.rows import as_rows
 
 

@@ -110,7 +110,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
     of the probability of its value) and :math:`\bar e_j` its mean over held-out rows: with plain
     sums of squares the columns that are hardest to predict speak loudest. The others are
     distances to fitted rows and their codes. What each weighs is found on held-out rows and on
-    anomalies made up of them (:func:`isthmus.jobs.scoring.made_up`); no label is needed.
+    anomalies made up of them (:func:`isthmus.jobs.made_up.made_up`); no label is needed.
 
     The threshold is the ``ceil((m + 1)(1 - rate))``-th smallest cost of the m held-out rows,
     so that a new row from the same source exceeds it with probability at most ``rate``

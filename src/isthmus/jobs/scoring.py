@@ -15,10 +15,11 @@ from isthmus.estimator import AutoEncoder
 from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored, errors_of
 from isthmus.jobs.image_scores import ImageCosts
 from isthmus.jobs.job import choose
+from isthmus.jobs.made_up import made_up
 from isthmus.jobs.measures import DRAWS, FEW, MAPS, MEASURES, Measures, image_of
 from isthmus.rows import Rows
 
-__all__ = ["Score", "Told", "made_up"]
+__all__ = ["Score", "Told"]
 
 # Reference rows, and their cells: more cost time at every scoring.
 MOST_REFERENCES, MOST_CELLS = 20_000, 2**23
@@ -30,7 +31,6 @@ STEEPNESS = 60.0
 LEAST_WEIGHT = 0.02
 # Of the spread of a measure's logarithm: rows that are all alike have none.
 LEAST_SPREAD = 1e-3
-NOISE, NEAR_RANK = 0.1, 0.02
 
 
 class Told(NamedTuple):
@@ -87,7 +87,7 @@ class Score:
     .. math:: w_k \propto \exp(60\, \text{AUROC}_k)
 
     of telling held-out rows from three kinds of anomalies made up of fitted and held-out ones
-    (:func:`made_up`), on average.
+    (:func:`isthmus.jobs.made_up.made_up`), on average.
 
     Tried on 22 of the sets of ``benchmarks/anomalies/one_class.py``, one seed, at most 8,000 rows; mean
     AUROC and average precision in per cent: five nearest neighbours 84.7 and 69.6; ``error`` alone 84.2 and
@@ -272,66 +272,6 @@ def check_measures(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in MEASURES]
     if unknown or not len(names):
         raise ValueError(f"measures are {', '.join(MEASURES)}; got {list(names)!r}.")
-
-
-def made_up(estimator: AutoEncoder, stored: Batch, reference: Batch, seed: int) -> dict[str, Batch]:
-    """Return rows of a table that nobody should take for normal, by what is wrong with them.
-
-    Parameters
-    ----------
-    estimator : AutoEncoder
-        Knows which columns are numbers.
-    stored : Batch
-        Normal rows, as stored.
-    reference : Batch
-        More of them.
-    seed : int
-        Of all choices.
-
-    Returns
-    -------
-    dict of str to Batch
-        ``swapped``: one cell is that of another row. ``noisy``: to each number a tenth of a standard
-        deviation is added, times a normal number; a value that comes more than once gives way to one of
-        a near rank instead, or what is off the grid would be found by that alone.
-        ``between``: numbers are half way between those of two rows, other cells are the first
-        one's. The last two are left out where there are no numbers.
-    """
-    random = torch.Generator().manual_seed(seed)
-    n, columns = stored.x.shape
-    kinds = estimator.modality_.example().get("categories") or [0] * columns
-    is_number = torch.tensor([kind == 0 for kind in kinds])
-
-    def some() -> Batch:
-        return reference[torch.randint(len(reference), (n,), generator=random)]
-
-    donor = some()
-    hit = torch.zeros(n, columns, dtype=torch.bool)
-    hit[torch.arange(n), torch.randint(columns, (n,), generator=random)] = True
-    mask = None
-    if stored.mask is not None and donor.mask is not None:
-        mask = torch.where(hit, donor.mask, stored.mask)
-    found = {"swapped": Batch(torch.where(hit, donor.x, stored.x), mask)}
-    if is_number.any():
-        noise = NOISE * torch.randn(stored.x.shape, generator=random, dtype=stored.x.dtype)
-        noisy = stored.x + noise
-        for column in range(columns):
-            values, known = stored.x[:, column].contiguous(), reference.x[:, column].sort().values
-            first, last = (torch.searchsorted(known, values, right=right) for right in (False, True))
-            near = _near_rank(first, last, known, random)
-            noisy[:, column] = torch.where(last - first > 1, near, noisy[:, column])
-        found["noisy"] = Batch(torch.where(is_number, noisy, stored.x), stored.mask)
-        first, second = some(), some()
-        mask = None if first.mask is None or second.mask is None else first.mask & (second.mask | ~is_number)
-        found["between"] = Batch(torch.where(is_number, (first.x + second.x) / 2, first.x), mask)
-    return found
-
-
-def _near_rank(first: Tensor, last: Tensor, known: Tensor, random: torch.Generator) -> Tensor:
-    """Return known values whose ranks are a few hundredths of all from between ``first`` and ``last``."""
-    rank = first + (torch.rand(len(first), generator=random) * (last - first + 1)).long()
-    moved = rank + (torch.randn(len(first), generator=random) * NEAR_RANK * len(known)).round().long()
-    return known[moved.clamp(0, len(known) - 1)]
 
 
 def _weights(measures: Measures, found: np.ndarray, anomalies: Mapping[str, Batch]) -> np.ndarray:
