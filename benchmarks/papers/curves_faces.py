@@ -43,6 +43,9 @@ CURVES: dict[str, Any] = COMMON | {
     "bottleneck": "linear(size=6)",
     "decoder": "mlp_decoder(hidden=(25, 50, 100, 200, 400), shortcut=False, mirrored=True)",
     "loss": "gaussian_likelihood(link='sigmoid')",
+    # Turned curves are curves of the same rule. Without them 20,000 are learned by heart: after 40 epochs 0.36 of
+    # PCA-18's error on new ones and 0.23 on those; with them 0.26 on both after 60.
+    "corruption": "affine(shift=0.03, angle=180.0, scale=0.05, both=True)",
     "learning_rate": 4e-3,
     "weight_decay": 0.01,
 }
