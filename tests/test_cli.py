@@ -416,6 +416,15 @@ def test_arrays_of_images_come_back_as_arrays(folder, tmp_path):
     assert (back.shape, back.dtype) == ((ROWS, 6, 5), np.uint8)
 
 
+def test_info_of_a_detector_says_what_each_measure_weighs(folder):
+    said = Ran("info", folder / "detect").ok().out
+    (line,) = [line for line in said.splitlines() if line.startswith("weights of measures")]
+    names = [part.split()[0] for part in line.removeprefix("weights of measures").strip().split(", ")]
+    weights = json.loads(Ran("info", folder / "detect", "--json").ok().out)["weights of measures"]
+    assert names == list(weights)
+    assert sum(weights.values()) == pytest.approx(1)
+
+
 def test_detect_writes_a_line_for_each_alert_with_reasons(folder, tmp_path):
     frame = make_frame()
     frame[7, "width"] = 500.0

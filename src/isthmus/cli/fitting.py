@@ -144,9 +144,13 @@ def info(model: Path, as_json: bool) -> None:
         else {}
     )
     values = about | parts | own | _summary(estimator)
+    weights: dict[str, float] = getattr(fitted, "measures_", {})
     if as_json:
+        values |= {"weights of measures": weights} if weights else {}
         figures(values | {"versions": tree["versions"], "history": estimator.history_}, True)
         return
+    if weights:
+        values["weights of measures"] = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     figures(_short(values), False)
     for line in (options_said(estimator.options_), *modality_said(estimator.modality_)):
         click.echo(line)
