@@ -169,13 +169,20 @@ def test_few_reference_rows_are_enough_for_all_measures():
     assert np.isfinite(detector.score_samples(rows(5, seed=1))).all()
 
 
-def test_a_score_restored_from_its_state_is_the_same(model):
+@pytest.mark.parametrize("names", [MEASURES[1:], ("error",)])
+def test_a_score_restored_from_its_state_is_the_same_and_keeps_rows_only_to_compare_with(names, model):
     fitted, held = as_rows(rows(200)), as_rows(rows(60, seed=5))
-    score, _ = Score.fit(model, fitted, held, MEASURES, seed=0)
+    score, _ = Score.fit(model, fitted, held, names, seed=0)
     again = Score.restore(model, score.state())
     X = as_rows(rows(20, seed=6))
     np.testing.assert_array_equal(again.costs(X), score.costs(X))
-    assert isinstance(score.reference, Batch)
+    assert isinstance(score.measures.reference, Batch) == (names != ("error",))
+
+
+def test_rows_are_not_kept_where_comparing_with_them_weighs_nothing(model):
+    score, _ = Score.fit(model, as_rows(rows(200)), as_rows(rows(60, seed=5)), MEASURES, seed=0)
+    assert score.names == ("error",)
+    assert "reference" not in score.state()
 
 
 def test_a_crowd_of_anomalies_is_found_where_the_data_are_said_to_be_contaminated():

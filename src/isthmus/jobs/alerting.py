@@ -11,7 +11,7 @@ from isthmus.jobs.job import choose
 from isthmus.modalities.inspection import issues_of
 from isthmus.rows import Rows
 
-__all__ = ["records", "severity_of"]
+__all__ = ["percentile_of", "records", "severity_of"]
 
 
 def records(
@@ -56,7 +56,7 @@ def records(
         record = {
             "row": row,
             "score": float(scores[row]),
-            "percentile": _percentile(detector.held_out_scores_, scores[row]),
+            "percentile": percentile_of(detector.held_out_scores_, scores[row]),
             "p_value": p,
             "threshold": threshold if np.isfinite(threshold) else None,
             "severity": severity if np.isfinite(severity) else None,
@@ -86,6 +86,7 @@ def severity_of(detector: Any, scores: np.ndarray) -> np.ndarray:
         return (typical - scores) / unit if unit > 0 else np.full(len(scores), np.nan)
 
 
-def _percentile(held_out: np.ndarray, score: float) -> float:
+def percentile_of(held_out: np.ndarray, score: float) -> float:
+    """Return how many per cent of the held-out scores, in ascending order, are more normal."""
     more_normal = len(held_out) - np.searchsorted(held_out, score, side="right")
     return 100.0 * float(more_normal) / len(held_out)

@@ -134,19 +134,8 @@ class TypicalErrors:
             return cells.error / self.mean
         return cells.error / self._mean(self.total - cells.error, self.count - cells.observed)
 
-    def costs(self, estimator: AutoEncoder, rows: Rows, leave_out: bool = False) -> np.ndarray:
-        """Return the mean over a row's observed cells of the scaled errors, ``(n,)``.
-
-        1 is a typical row; a row of which nothing was observed cannot be judged, and is 1.
-        """
-        costs = np.ones(len(rows))
-        for cells in cells_of(estimator, rows):
-            piece = slice(cells.start, cells.start + len(cells.error))
-            costs[piece] = self.cost(cells, leave_out)
-        return costs
-
     def cost(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
-        """Return what :meth:`costs` returns of some cells, ``(b,)``."""
+        """Return the mean over a row's observed cells of the scaled errors, ``(b,)``; 1 where nothing was observed."""
         seen = cells.observed.reshape(len(cells.error), -1).sum(1)
         sums = self.scaled(cells, leave_out).reshape(len(cells.error), -1).sum(1)
         return np.where(seen > 0, sums / np.maximum(seen, 1), 1.0)

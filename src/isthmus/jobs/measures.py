@@ -17,7 +17,7 @@ from isthmus.jobs.image_scores import ImageCosts
 from isthmus.nearest import nearest
 from isthmus.part import Part
 
-__all__ = ["DRAWS", "FEW", "MAPS", "MEASURES", "Measures", "RankScale", "image_of"]
+__all__ = ["DRAWS", "FEW", "MAPS", "MEASURES", "Measures", "RankScale", "image_of", "needs_reference"]
 
 MEASURES = ("error", "codes", "rows", "ranks", "density")
 # Of images there is one more: their maps of detail and of error (isthmus.jobs.image_scores).
@@ -81,7 +81,7 @@ class Measures:
     ):
         self.names = tuple(names)
         self.reference, self.few, self.images = reference, few, images
-        self.estimator, self._typical = estimator, typical
+        self.estimator, self.typical = estimator, typical
         if reference is None:
             return
         pieces = list(cells_of_stored(estimator, reference))
@@ -104,18 +104,24 @@ class Measures:
         """
         found: dict[str, np.ndarray] = {}
         if "error" in self.names:
-            found["error"] = self._typical.cost(cells, leave_out)
+            found["error"] = self.typical.cost(cells, leave_out)
         if self.images is not None:
             found[MAPS] = self.images.costs(*image_of(self.estimator, cells))
-        if self.reference is not None:
+        if "codes" in self.names:
+            found["codes"] = self._near(_points(cells.code / self._spread), self._codes)
+        if {"rows", "ranks", "density"} & set(self.names):
             rows = self._matrix(cells)
-            if "codes" in self.names:
-                found["codes"] = self._near(_points(cells.code / self._spread), self._codes)
             if "ranks" in self.names:
                 found["ranks"] = self._near(_points(self._scale(rows)), self._ranks)
             if {"rows", "density"} & set(self.names):
                 found |= self._among_rows(_points(rows))
         return np.stack([found[name] for name in self.names], axis=1)
+
+    def keep(self, names: Sequence[str]) -> None:
+        """Leave all measures but these."""
+        self.names = tuple(names)
+        if not needs_reference(self.names):
+            self.reference = None
 
     def _among_rows(self, points: Tensor) -> dict[str, np.ndarray]:
         if "density" not in self.names:
@@ -138,6 +144,11 @@ class Measures:
         if cells.batch.mask is not None:
             x = torch.where(cells.batch.mask, x, torch.from_numpy(cells.expected).to(x))
         return matrix_of(modality, Batch(x))
+
+
+def needs_reference(names: Sequence[str]) -> bool:
+    """Whether any of these measures compares rows with others."""
+    return bool(set(names) - {"error", MAPS})
 
 
 def image_of(estimator: AutoEncoder, cells: Cells) -> tuple[np.ndarray, np.ndarray]:

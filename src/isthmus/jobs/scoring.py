@@ -16,7 +16,7 @@ from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored, 
 from isthmus.jobs.image_scores import ImageCosts
 from isthmus.jobs.job import choose
 from isthmus.jobs.made_up import made_up
-from isthmus.jobs.measures import DRAWS, FEW, MAPS, MEASURES, Measures, image_of
+from isthmus.jobs.measures import DRAWS, FEW, MAPS, MEASURES, Measures, image_of, needs_reference
 from isthmus.rows import Rows
 
 __all__ = ["Score", "Told"]
@@ -59,23 +59,12 @@ class Score:
 
     Parameters
     ----------
-    estimator : AutoEncoder
-        Fitted.
-    typical : TypicalErrors
-        The unit of each cell's error.
-    names : sequence of str
-        Measures, of :data:`isthmus.jobs.measures.MEASURES`.
-    units : ndarray of shape (len(names), 3)
+    measures : Measures
+        In what ways a row is odd.
+    units : ndarray of shape (len(measures.names), 3)
         Of each measure what is added before the logarithm, and the middle and the spread of that.
-    weights : ndarray of shape (len(names),)
-        What each counts; together one.
-    reference : Batch, optional
-        Stored rows to compare with.
-    few : bool, default=False
-        As for :class:`~isthmus.jobs.measures.Measures`: for data with anomalies among them. All measures
-        then weigh alike.
-    images : ImageCosts, optional
-        What is usual of images, for the measure 'maps'.
+    weights : ndarray of shape (len(measures.names),)
+        What each counts; together one. Where rows are compared with draws of few, all weigh alike.
 
     Notes
     -----
@@ -98,21 +87,18 @@ class Score:
     principal components, took away 0.4 of AUROC.
     """
 
-    def __init__(
-        self,
-        estimator: AutoEncoder,
-        typical: TypicalErrors,
-        names: Sequence[str],
-        units: np.ndarray,
-        weights: np.ndarray,
-        reference: Batch | None = None,
-        few: bool = False,
-        images: ImageCosts | None = None,
-    ):
-        self.typical, self.names = typical, tuple(names)
-        self.units, self.weights, self.reference, self.images = units, weights, reference, images
-        self._estimator = estimator
-        self._measures = Measures(estimator, typical, names, reference, few, images)
+    def __init__(self, measures: Measures, units: np.ndarray, weights: np.ndarray):
+        self.measures, self.units, self.weights = measures, units, weights
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures that are used."""
+        return self.measures.names
+
+    @property
+    def typical(self) -> TypicalErrors:
+        """The unit of each cell's error."""
+        return self.measures.typical
 
     @classmethod
     def fit(
@@ -146,8 +132,7 @@ class Score:
             usual, held_out = _halves(held_out, random)
             images = ImageCosts.measure(*_images(estimator, usual))
         typical = TypicalErrors.measure(estimator, held_out)
-        is_alone = not set(names) - {"error", MAPS}
-        reference = None if is_alone else _reference(estimator, fitted, random, few)
+        reference = _reference(estimator, fitted, random, few) if needs_reference(names) else None
         measures = Measures(estimator, typical, names, reference, few, images)
         found = np.concatenate([measures.of(cells, leave_out=True) for cells in cells_of(estimator, held_out)])
         units = np.stack([_unit(column) for column in found.T])
@@ -157,13 +142,13 @@ class Score:
             stored = _stored(estimator, choose(held_out, np.sort(some)))
             weights = _weights(measures, found, made_up(estimator, stored, reference, seed))
         kept = [i for i, weight in enumerate(weights / weights.sum()) if weight >= LEAST_WEIGHT]
-        weights = weights[kept] / weights[kept].sum()
-        score = cls(estimator, typical, [names[i] for i in kept], units[kept], weights, reference, few, images)
+        measures.keep([names[i] for i in kept])
+        score = cls(measures, units[kept], weights[kept] / weights[kept].sum())
         return score, score.weigh(found[:, kept])
 
     def costs(self, rows: Rows) -> np.ndarray:
         """Return what rows cost, ``(n,)``; a row of which nothing was observed cannot be judged, and costs 0."""
-        pieces = [self._parts(cells).sum(1) for cells in cells_of(self._estimator, rows)]
+        pieces = [self._parts(cells).sum(1) for cells in cells_of(self.measures.estimator, rows)]
         return np.concatenate(pieces) if pieces else np.empty(0)
 
     def shares(self, cells: Cells) -> list[dict[str, float]]:
@@ -172,17 +157,18 @@ class Score:
 
     def cell_by_cell(self, cells: Cells) -> Told:
         """Return each cell of a table as the rest of its row sees it: one pass for each column."""
-        module, columns = self._estimator.module_, cells.batch.x.shape[1]
+        estimator = self.measures.estimator
+        module, columns = estimator.module_, cells.batch.x.shape[1]
         cost = self._parts(cells).sum(1)
         expected, error, less = (np.zeros(cells.error.shape) for _ in range(3))
         probabilities: dict[int, Tensor] = {}
-        blank = self._estimator.modality_.blank(1).x.to(cells.batch.x)
+        blank = estimator.modality_.blank(1).x.to(cells.batch.x)
         for column in range(columns):
             hidden = cells.batch.x.clone()
             hidden[:, column] = blank[:, column]
             mask = torch.from_numpy(cells.observed.copy())
             mask[:, column] = False
-            (found,) = cells_of_stored(self._estimator, Batch(hidden, mask))
+            (found,) = cells_of_stored(estimator, Batch(hidden, mask))
             less[:, column] = cost - self._parts(found).sum(1)
             weight = next(module.parameters())
             of_all = errors_of(module, found.output.to(weight.device), cells.batch.to(weight.device))
@@ -198,8 +184,8 @@ class Score:
 
     def heat(self, cells: Cells) -> np.ndarray:
         """Return how odd each place of some images or series is, ``(b, *p)``: 1 is typical."""
-        if self.images is not None:
-            return np.square(self.images.heat(*image_of(self._estimator, cells)))
+        if self.measures.images is not None:
+            return np.square(self.measures.images.heat(*image_of(self.measures.estimator, cells)))
         return self.typical.scaled(cells).mean(-1)
 
     def weigh(self, found: np.ndarray) -> np.ndarray:
@@ -214,13 +200,13 @@ class Score:
             "measures": list(self.names),
             "units": self.units,
             "weights": self.weights,
-            "few": self._measures.few,
+            "few": self.measures.few,
         }
-        if self.reference is not None:
-            state["reference"] = self.reference.x.numpy()
-            if self.reference.mask is not None:
-                state["reference_mask"] = self.reference.mask.numpy().astype(np.uint8)
-        return state | ({} if self.images is None else self.images.state())
+        if self.measures.reference is not None:
+            state["reference"] = self.measures.reference.x.numpy()
+            if self.measures.reference.mask is not None:
+                state["reference_mask"] = self.measures.reference.mask.numpy().astype(np.uint8)
+        return state | ({} if self.measures.images is None else self.measures.images.state())
 
     @classmethod
     def restore(cls, estimator: AutoEncoder, state: Mapping[str, Any]) -> Self:
@@ -246,7 +232,7 @@ class Score:
         if not isinstance(few, bool):
             raise ValueError(f"the detector's few should be true or false, got {str(few)[:60]}.")
         reference = None
-        if set(names) - {"error", MAPS}:
+        if needs_reference(names):
             reference = _restored(estimator, state)
             if few and len(reference) % min(FEW, len(reference)):
                 raise ValueError(f"the detector's reference should be draws of {FEW} rows, got {len(reference)} rows.")
@@ -255,11 +241,12 @@ class Score:
             height, width = estimator.modality_.example()["shape"][:2]
             images = ImageCosts.restored(state, (height, width))
         typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
-        return cls(estimator, typical, names, arrays["units"], arrays["weights"], reference, few, images)
+        measures = Measures(estimator, typical, names, reference, few, images)
+        return cls(measures, arrays["units"], arrays["weights"])
 
     def _parts(self, cells: Cells) -> np.ndarray:
         """Return what each measure adds to the cost of each row, ``(b, len(names))``."""
-        parts = self.weights * self._scaled(self._measures.of(cells))
+        parts = self.weights * self._scaled(self.measures.of(cells))
         return np.where(cells.observed.reshape(len(parts), -1).any(1)[:, None], parts, 0.0)
 
     def _scaled(self, found: np.ndarray) -> np.ndarray:

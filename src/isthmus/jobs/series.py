@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.decisions import AlarmRule, threshold_at
 from isthmus.estimator import AutoEncoder
+from isthmus.jobs.alerting import percentile_of
 from isthmus.jobs.baselines import NeighborDistance, PCAReconstruction
 from isthmus.jobs.job import Job
 from isthmus.jobs.series_figures import false_alarms_among, figures_of
@@ -236,8 +237,7 @@ class SeriesDetector(OutlierMixin, Job):
                 if rows.times is not None:
                     moments = {"start": alarm.start, "rang": alarm.rang, "end": alarm.end}
                     record |= {f"{name}_time": str(rows.times[begin + step]) for name, step in moments.items()}
-                more_normal = len(self.held_out_scores_) - np.searchsorted(self.held_out_scores_, alarm.score, "right")
-                record["percentile"] = 100.0 * float(more_normal) / len(self.held_out_scores_)
+                record["percentile"] = percentile_of(self.held_out_scores_, alarm.score)
                 record["threshold"] = self.offset_
                 steps = slice(begin + alarm.start, begin + alarm.end + 1)
                 record["span"] = [alarm.start + step for step in shortest_half(error[steps])]
