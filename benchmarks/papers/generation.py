@@ -35,6 +35,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import numpy as np
 import torch
 
@@ -76,13 +77,15 @@ FULL = Plan(60_000, 10_000, 20, 20, 8, 3)
 QUICK = Plan(2_000, 500, 2, 3, 3, 1)
 
 
-def run(quick: bool) -> Result:
+def run(quick: bool, only: str | None = None) -> Result:
     """Draw from each, judge all."""
     plan = QUICK if quick else FULL
     claims: list[Claim] = []
     figures: dict[str, Any] = {"plan": vars(plan), "sigma": SIGMA}
     with threads_set(1):
         for name, read in SETS.items():
+            if only not in (None, name):
+                continue
             found = _data_set(name, read, plan, is_drawn=not quick)
             claims += _claims(name, found["runs"])
             figures[name] = found
@@ -237,4 +240,4 @@ def _as_bytes(pixels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, click.Option(["--only"], type=click.Choice(list(SETS))))
