@@ -7,7 +7,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 from isthmus import AutoEncoder, saving
 from isthmus.checks import check_job
@@ -15,7 +17,6 @@ from isthmus.jobs import SeriesDetector
 from isthmus.jobs.series_reasons import shortest_half
 
 QUICK = dict(max_epochs=3, threads=1, random_state=0)
-ORDER = "a step is judged together with its neighbours: another order, or a part alone, is another series"
 
 
 def small(**params) -> AutoEncoder:
@@ -33,14 +34,33 @@ def fitted() -> SeriesDetector:
     return SeriesDetector(small(), window=20, random_state=0).fit(wave(600))
 
 
-@parametrize_with_checks(
-    [SeriesDetector(small(dtype="float64"))],
-    expected_failed_checks=lambda _: {
-        "check_methods_sample_order_invariance": ORDER,
-        "check_methods_subset_invariance": ORDER,
-    },
-)
-def test_scikit_learns_checks(estimator, check):
+class OnExamples(SeriesDetector):
+    """A detector that says of the rows of a table that they are examples, which makes scikit-learn check it."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        return tags
+
+
+def other_checks():
+    """All of scikit-learn's checks but the two that take another order, or a part alone, for the same examples."""
+    of_examples = ("check_methods_sample_order_invariance", "check_methods_subset_invariance")
+    every = estimator_checks_generator(OnExamples(small(dtype="float64")))
+    named = [(check.func.__name__, estimator, check) for estimator, check in every]
+    return [pytest.param(estimator, check, id=name) for name, estimator, check in named if name not in of_examples]
+
+
+def test_rows_are_no_examples_and_are_not_said_to_be():
+    """The cost of a step is of all windows around it: it must change where its neighbours do."""
+    tags = get_tags(SeriesDetector()).input_tags
+    assert tags.three_d_array and not tags.two_d_array
+    with pytest.warns(SkipTestWarning, match="Can't test"):
+        check_estimator(SeriesDetector())
+
+
+@pytest.mark.parametrize(("estimator", "check"), other_checks())
+def test_scikit_learns_other_checks_hold_for_an_array_of_steps(estimator, check):
     check(estimator)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "ALERTS",
     "CODES",
     "DATA",
+    "DATA_OR_STDIN",
     "HITS",
     "MODEL",
     "PICTURES",
@@ -35,6 +36,7 @@ ALERTS = (".jsonl", ".csv", ".parquet", "-")
 HITS = (".jsonl", ".csv", ".png", ".svg", "-")
 
 DATA = click.Path(exists=True, path_type=Path)
+DATA_OR_STDIN = click.Path(exists=True, path_type=Path, allow_dash=True)
 MODEL = click.Path(exists=True, path_type=Path)
 
 

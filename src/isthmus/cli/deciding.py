@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["check_along", "check_deciding", "deciding"]
+__all__ = ["check_along", "check_deciding", "check_following", "deciding"]
 
 
 def deciding(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,3 +81,13 @@ def check_along(asked: dict[str, Any], resume: bool) -> None:
         raise click.UsageError(f"piece by piece, lines of JSON are written (.jsonl or -), got {asked['out']}.")
     if resume and (is_stream or str(asked["out"]) == "-"):
         raise click.UsageError("--resume goes on with a file of alerts about a file of rows; give both names.")
+
+
+def check_following(asked: dict[str, Any]) -> None:
+    """Refuse what needs a whole series where its steps come one by one; drop the options that do."""
+    if asked.pop("picture") is not None:
+        raise click.UsageError("--picture needs the whole series; these steps come one by one.")
+    del asked["data"]
+    asked["out"] = asked["out"] or Path("-")
+    if asked["out"].suffix.lower() not in (".jsonl", ""):
+        raise click.UsageError(f"of standard input, lines of JSON are written (.jsonl or -), got {asked['out']}.")

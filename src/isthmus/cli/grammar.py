@@ -12,6 +12,7 @@ from isthmus.cli.arguments import (
     ALERTS,
     CODES,
     DATA,
+    DATA_OR_STDIN,
     HITS,
     MODEL,
     PICTURES,
@@ -24,7 +25,7 @@ from isthmus.cli.arguments import (
     scoring,
     traceback,
 )
-from isthmus.cli.deciding import check_along, check_deciding, deciding
+from isthmus.cli.deciding import check_along, check_deciding, check_following, deciding
 from isthmus.cli.running import Root
 
 __all__ = ["main"]
@@ -129,7 +130,7 @@ def map_rows(**asked: Any) -> None:
 
 @main.command()
 @click.argument("model", type=MODEL)
-@click.argument("data", type=click.Path(exists=True, path_type=Path, allow_dash=True))
+@click.argument("data", type=DATA_OR_STDIN)
 @click.option(
     "-o",
     "--out",
@@ -214,8 +215,15 @@ def drift(**asked: Any) -> int:
 
 
 @main.command()
-@model_and_data
-@out_file((".jsonl", ".csv", "-"), "One line for each alarm, in the order of series and steps.")
+@click.argument("model", type=MODEL)
+@click.argument("data", type=DATA_OR_STDIN)
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    type=Out((".jsonl", ".csv", "-")),
+    help="One line for each alarm, in the order of series and steps; for DATA - by default -.",
+)
 @click.option("--all", "every", is_flag=True, help="Write a line for each step, not the alarms.")
 @click.option(
     "--false-alarms",
@@ -229,8 +237,17 @@ def drift(**asked: Any) -> int:
 def watch(**asked: Any) -> None:
     """Ring where the series of DATA are not like those fitted on, and say which span it was.
 
-    A table is one series, a step a line: numbers, and at most one column of times.
+    A table is one series, a step a line: numbers, and at most one column of times. DATA - reads
+    lines of JSON, or CSV with a header, from standard input: an alarm has a line when it rings,
+    and one when it is over.
     """
+    if str(asked["data"]) == "-":
+        check_following(asked)
+        from isthmus.cli import following
+
+        return following.follow(**asked)
+    if asked["out"] is None:
+        raise click.UsageError("Missing option '-o' / '--out'.")
     from isthmus.cli import watching
 
     watching.watch(**asked)

@@ -18,7 +18,7 @@ from isthmus.jobs import SeriesDetector
 from isthmus.jobs.series_input import as_series, per_series
 from isthmus.rows import FrameRows, Rows, SequenceRows
 
-__all__ = ["cut_in_time", "series_for", "watch"]
+__all__ = ["cut_in_time", "held_out_said", "open_detector", "series_for", "watch"]
 
 
 def series_for(job: Any, rows: Rows) -> Rows:
@@ -68,12 +68,7 @@ def watch(
     """Write the alarms of series."""
     check_stdout(out, as_json)
     check_not_input(out, data, model)
-    fitted, _ = open_model(model)
-    if not isinstance(fitted, SeriesDetector):
-        raise not_for(model, "watch", "it judges rows, not the steps of series")
-    if false_alarms is not None:
-        # The held-out scores are stored: another rate is another place among them.
-        fitted.set_params(false_alarm_rate=false_alarms).restore(fitted.state())
+    fitted = open_detector(model, false_alarms)
     given = _read(fitted, data)
     rows: Any = given.rows
     alarms = fitted.alarms(rows)
@@ -90,6 +85,22 @@ def watch(
     said = f"of {count(steps, 'step')} watched, {count(len(alarms), 'alarm')}: score below {fitted.offset_:.4g}"
     tally = {"steps": steps, "alarms": len(alarms), "threshold": fitted.offset_, "held_out": dict(fitted.held_out_)}
     done(given, out, as_json, said, **tally, false_alarm_rate=fitted.false_alarm_rate)
+    held_out_said(fitted)
+
+
+def open_detector(model: Path, false_alarms: float | None) -> SeriesDetector:
+    """Return a saved detector of series, with another rate of false alarms if one is asked for."""
+    fitted, _ = open_model(model)
+    if not isinstance(fitted, SeriesDetector):
+        raise not_for(model, "watch", "it judges rows, not the steps of series")
+    if false_alarms is not None:
+        # The held-out scores are stored: another rate is another place among them.
+        fitted.set_params(false_alarm_rate=false_alarms).restore(fitted.state())
+    return fitted
+
+
+def held_out_said(fitted: SeriesDetector) -> None:
+    """Say how often the held-out steps rang."""
     held = fitted.held_out_
     say(
         f"its {held['steps']} held-out steps rang {count(held['alarms'], 'time')}: {held['alarms_per_1000_steps']:.3g} "

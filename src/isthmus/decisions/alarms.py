@@ -96,6 +96,8 @@ class Alarms:
     ----------
     ringing : Alarm or None
         The alarm whose mute window is not over: it has rung, its end may still move.
+    rung : list of Alarm
+        Those that began to ring in the last :meth:`update`, as they were known when they rang.
     steps : int
         Steps seen so far.
 
@@ -119,6 +121,7 @@ class Alarms:
         self.threshold = float(threshold)
         self.steps = 0
         self.ringing: Alarm | None = None
+        self.rung: list[Alarm] = []
         # The last m - 1 scores: some of what the next step is counted with.
         self._tail = np.zeros(0)
 
@@ -135,6 +138,7 @@ class Alarms:
         enough = counts[at + 1] - counts[np.maximum(at + 1 - self.rule.m, 0)] >= self.rule.n
         rings = at[below[at] & enough]
         final: list[Alarm] = []
+        self.rung = []
         self._follow(known, first, final)
         while self.ringing is None:
             # Sorted: the first that the last alarm does not mute.
@@ -142,6 +146,7 @@ class Alarms:
             if begin == len(rings):
                 break
             self.ringing = self._alarm(known, below, int(rings[begin]), first)
+            self.rung.append(self.ringing)
             self._follow(known, first, final)
         keep = min(self.rule.m - 1, len(known))
         self._tail = known[len(known) - keep :]

@@ -13,12 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.decisions import AlarmRule, threshold_at
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.alerting import percentile_of
 from isthmus.jobs.baselines import NeighborDistance, PCAReconstruction
 from isthmus.jobs.job import Job
-from isthmus.jobs.series_figures import false_alarms_among, figures_of
+from isthmus.jobs.series_figures import false_alarms_among, figures_of, held_out_of
 from isthmus.jobs.series_input import as_series, channel_names, per_series, with_channels
-from isthmus.jobs.series_reasons import channel_reasons, shortest_half
+from isthmus.jobs.series_reasons import alarm_record
 from isthmus.jobs.window_baselines import OnWindows
 from isthmus.jobs.window_costs import WindowCosts, expected_of, judgeable
 from isthmus.jobs.windows import Windows, default_window, split_series, window_for
@@ -190,7 +189,12 @@ class SeriesDetector(OutlierMixin, Job):
         """
         rows = self._checked(X)
         windows = Windows(rows, self.window_)
-        return per_series(-windows.spread(self._costs.costs(self.estimator_, windows)), rows, X)
+        return per_series(-windows.spread(self.window_costs(windows)), rows, X)
+
+    def window_costs(self, windows: Windows) -> np.ndarray:
+        """Return what each window costs, ``(k,)``, NaN where it has too little to be judged by."""
+        check_is_fitted(self, "estimator_")
+        return self._costs.costs(self.estimator_, windows)
 
     def decision_function(self, X: Any) -> Any:
         """Return ``score_samples(X) - offset_``: negative for anomalous steps."""
@@ -227,22 +231,15 @@ class SeriesDetector(OutlierMixin, Job):
         """
         rows = self._checked(X)
         windows = Windows(rows, self.window_)
-        scores = -windows.spread(self._costs.costs(self.estimator_, windows))
+        scores = -windows.spread(self.window_costs(windows))
         expected, error = expected_of(self.estimator_, windows)
         names = range(len(rows)) if rows.lines is None else rows.lines.tolist()
         found = []
         for series, begin, end in zip(names, rows.offsets[:-1], rows.offsets[1:], strict=True):
             for alarm in self.rule.alarms(scores[begin:end], self.offset_):
-                record = {"series": series} | alarm._asdict()
-                if rows.times is not None:
-                    moments = {"start": alarm.start, "rang": alarm.rang, "end": alarm.end}
-                    record |= {f"{name}_time": str(rows.times[begin + step]) for name, step in moments.items()}
-                record["percentile"] = percentile_of(self.held_out_scores_, alarm.score)
-                record["threshold"] = self.offset_
-                steps = slice(begin + alarm.start, begin + alarm.end + 1)
-                record["span"] = [alarm.start + step for step in shortest_half(error[steps])]
-                reasons = channel_reasons(rows.values[steps], expected[steps], error[steps], self._names, alarm.start)
-                found.append(record | {"reasons": reasons})
+                at = slice(begin + alarm.start, begin + alarm.end + 1)
+                times = None if rows.times is None else rows.times[at]
+                found.append(alarm_record(self, series, alarm, rows.values[at], expected[at], error[at], times))
         return found
 
     @property
@@ -310,15 +307,7 @@ class SeriesDetector(OutlierMixin, Job):
             raise ValueError(f"the detector's window should be {steps} and its seed a number, got {window}, {seed}.")
         if names is not None and (len(names) != channels or not all(isinstance(name, str) for name in names)):
             raise ValueError(f"the detector's channels should be {channels} names or None, got {str(names)[:60]}.")
-        held_out = np.asarray(state.get("held_out"), np.float64)
-        offsets = np.asarray(state.get("held_out_offsets"), np.int64)
-        rising = offsets.ndim == 1 and len(offsets) > 1 and bool((np.diff(offsets) > 0).all())
-        if held_out.ndim != 1 or not rising or offsets[0] != 0 or offsets[-1] != len(held_out):
-            raise ValueError(
-                "the detector's held-out scores should be (steps,), and their offsets rise to that number."
-            )
-        if np.isinf(held_out).any() or np.isnan(held_out).all():
-            raise ValueError("the detector's held-out scores should be finite, or NaN where there is none.")
+        held_out, offsets = held_out_of(state)
         self._check_params()
         self.window_, self._seed, self._names = steps, seed, names
         self._costs = WindowCosts.restored(state, steps * channels)
@@ -338,6 +327,12 @@ class SeriesDetector(OutlierMixin, Job):
         if self._names is None:
             raise AttributeError("the channels have no names.")
         return np.array(self._names, dtype=object)
+
+    def __sklearn_tags__(self):
+        # A row of a table is a step, judged with its neighbours: no example, that could stand in another order.
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
 
     def _check_params(self) -> None:
         for name in ("false_alarm_rate", "validation_fraction"):

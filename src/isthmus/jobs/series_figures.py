@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -12,7 +13,7 @@ from isthmus.decisions import AlarmRule
 from isthmus.metrics import vus_pr
 from isthmus.rows import SequenceRows
 
-__all__ = ["Account", "false_alarms_among", "figures_of"]
+__all__ = ["Account", "false_alarms_among", "figures_of", "held_out_of"]
 
 
 class Account(TypedDict):
@@ -51,6 +52,24 @@ def false_alarms_among(scores: np.ndarray, offsets: np.ndarray, rule: AlarmRule,
         # Garwood's limit of the mean of a Poisson variable.
         "at_most": 1000 * float(chi2.ppf(0.95, 2 * (alarms + 1))) / 2 / steps,
     }
+
+
+def held_out_of(state: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of held-out steps, of all series end to end, and where each series begins, as they were saved.
+
+    Raises
+    ------
+    ValueError
+        If they are not that.
+    """
+    scores = np.asarray(state.get("held_out"), np.float64)
+    offsets = np.asarray(state.get("held_out_offsets"), np.int64)
+    rising = offsets.ndim == 1 and len(offsets) > 1 and bool((np.diff(offsets) > 0).all())
+    if scores.ndim != 1 or not rising or offsets[0] != 0 or offsets[-1] != len(scores):
+        raise ValueError("the detector's held-out scores should be (steps,), and their offsets rise to that number.")
+    if np.isinf(scores).any() or np.isnan(scores).all():
+        raise ValueError("the detector's held-out scores should be finite, or NaN where there is none.")
+    return scores, offsets
 
 
 def figures_of(scores: np.ndarray, offset: float, rows: SequenceRows, y: Any, window: int) -> dict[str, float]:

@@ -7,7 +7,45 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["channel_reasons", "shortest_half"]
+from isthmus.decisions import Alarm
+from isthmus.jobs.alerting import percentile_of
+
+__all__ = ["alarm_record", "channel_reasons", "shortest_half"]
+
+
+def alarm_record(
+    detector: Any,
+    series: Any,
+    alarm: Alarm,
+    values: np.ndarray,
+    expected: np.ndarray,
+    error: np.ndarray,
+    times: np.ndarray | None,
+) -> dict[str, Any]:
+    """Return an alarm as a record: what :meth:`SeriesDetector.alarms` says of it.
+
+    Parameters
+    ----------
+    detector : SeriesDetector
+        Fitted.
+    series : object
+        The name of the series.
+    alarm : Alarm
+        As the rule gave it.
+    values, expected, error, times
+        Of the steps from its start to its end: as of :func:`channel_reasons`, and when they were.
+    """
+    record = {"series": series} | alarm._asdict()
+    if times is not None:
+        moments = {"start": alarm.start, "rang": alarm.rang, "end": alarm.end}
+        record |= {f"{name}_time": str(times[step - alarm.start]) for name, step in moments.items()}
+    names = getattr(detector, "feature_names_in_", None)
+    return record | {
+        "percentile": percentile_of(detector.held_out_scores_, alarm.score),
+        "threshold": detector.offset_,
+        "span": [alarm.start + step for step in shortest_half(error)],
+        "reasons": channel_reasons(values, expected, error, names, alarm.start),
+    }
 
 
 def channel_reasons(

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from isthmus.rows import SequenceRows
 
-__all__ = ["MANY", "STEPS", "Windows", "default_window", "filled", "split_series", "window_for"]
+__all__ = ["MANY", "STEPS", "Windows", "default_window", "filled", "means_of_each", "split_series", "window_for"]
 
 STEPS, MANY, LONGEST = 128, 5, 512
 
@@ -107,18 +107,22 @@ class Windows:
 
         Windows whose cost is NaN are left out; a step that no other one covers is NaN.
         """
-        known = ~np.isnan(costs)
-        steps = np.full(len(self.rows.values), np.nan)
+        steps = np.empty(len(self.rows.values))
         for i, size in enumerate(np.minimum(self.rows.lengths, self.length).tolist()):
-            of = slice(self._firsts[i], self._firsts[i + 1])
-            # By sums over what covers a step, not differences of running sums: a huge cost far off leaves no trace.
-            total, count = (
-                sliding_window_view(np.pad(part, size - 1), size).sum(1)
-                for part in (np.where(known[of], costs[of], 0.0), known[of].astype(np.float64))
-            )
-            piece = steps[self.rows.offsets[i] : self.rows.offsets[i + 1]]
-            np.divide(total, count, out=piece, where=count > 0)
+            of = costs[self._firsts[i] : self._firsts[i + 1]]
+            around = np.pad(of, size - 1, constant_values=np.nan)
+            steps[self.rows.offsets[i] : self.rows.offsets[i + 1]] = means_of_each(around, size)
         return steps
+
+
+def means_of_each(costs: np.ndarray, size: int) -> np.ndarray:
+    """Return the means of so many neighbouring costs, ``(n - size + 1,)``, without those that are NaN."""
+    known = ~np.isnan(costs)
+    # By sums over what covers a step, not differences of running sums: a huge cost far off leaves no trace.
+    total, count = (
+        sliding_window_view(part, size).sum(1) for part in (np.where(known, costs, 0.0), known.astype(np.float64))
+    )
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
 def filled(cut: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import polars as pl
 
 from isthmus.rows import FrameRows, SequenceRows, SetAside
 
-__all__ = ["fitting", "from_pieces", "from_table", "from_values", "to_table"]
+__all__ = ["fitting", "from_pieces", "from_table", "from_values", "moments_of", "to_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def from_table(
     frame = rows.frame
     names = _value_columns(frame, id, time, values)
     numbers = frame.select(pl.col(names).cast(pl.Float64, strict=False)).fill_null(np.nan).to_numpy()
-    moments = np.arange(len(frame), dtype=np.float64) if time is None else _moments(frame[time], time)
+    moments = np.arange(len(frame), dtype=np.float64) if time is None else moments_of(frame[time], time)
     unknown = frame[id].is_null().to_numpy() | np.isnan(moments)
     # The place of each record's series among all: that of its first record.
     places = pl.DataFrame({"id": frame[id], "place": np.arange(len(frame))})
@@ -105,7 +105,7 @@ def _value_columns(frame: pl.DataFrame, id: str, time: str | None, values: Seque
     return chosen
 
 
-def _moments(column: pl.Series, name: str) -> np.ndarray:
+def moments_of(column: pl.Series, name: str) -> np.ndarray:
     """Return times as numbers, of dates in seconds, NaN where there is none."""
     if column.dtype in (pl.Date, pl.Datetime):
         column = column.cast(pl.Datetime("us")).to_physical().cast(pl.Float64) / 1e6

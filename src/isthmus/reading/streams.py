@@ -128,7 +128,7 @@ def stream(path: str | Path, schema: Columns, *, block: int = BLOCK, start: Plac
 
 
 def stream_from(
-    chunks: Iterable[bytes], schema: Columns, *, path: Path | None = None, is_json: bool | None = None
+    chunks: Iterable[bytes], schema: Columns | None, *, path: Path | None = None, is_json: bool | None = None
 ) -> Iterator[Piece]:
     """Yield the rows of text as it comes; a piece has what chunks so far complete.
 
@@ -136,8 +136,8 @@ def stream_from(
     ----------
     chunks : iterable of bytes
         Of any length.
-    schema : sequence of dict
-        As of :func:`stream`.
+    schema : sequence of dict, optional
+        As of :func:`stream`. None: types are inferred, of each piece by itself.
     path : Path, optional
         What to call the source in messages.
     is_json : bool, optional
@@ -189,14 +189,16 @@ def _head(path: Path, chunks: Iterator[bytes]) -> tuple[_Head, bytes]:
     return _Head(line, separator, Place(end, data.count(b"\n", 0, end))), data[end:]
 
 
-def _pieces(path: Path, chunks: Iterable[bytes], head: _Head | None, columns: Columns, place: Place) -> Iterator[Piece]:
+def _pieces(
+    path: Path, chunks: Iterable[bytes], head: _Head | None, columns: Columns | None, place: Place
+) -> Iterator[Piece]:
     """Yield the rows of text from a place on."""
     whole = whole_lines if head is None else whole_records(head.separator)
-    parse = _objects(path, columns) if head is None else _records(path, head)
+    parse = _objects(path, columns or []) if head is None else _records(path, head)
     for block in blocks(chunks, whole):
         end = Place(place.offset + block.size, place.line + block.data.count(b"\n"))
         if block.why:
-            table = FileTable(path, _nothing(columns), np.zeros(0, np.int64), [(1, block.why)], "line {}")
+            table = FileTable(path, _nothing(columns or []), np.zeros(0, np.int64), [(1, block.why)], "line {}")
         else:
             table = _without_wrong(block, parse)
         table.lines = table.lines + place.line
