@@ -90,7 +90,7 @@ def test_a_count_that_was_0_and_1_while_fitting_is_counted_apart_where_it_is_mor
     assert dict(zip(counts.names, zip(fitted.tolist(), now.tolist(), strict=True), strict=True)) == {
         "true": (50, 2),
         "false": (50, 1),
-        "another": (0, 2),
+        "other numbers": (0, 2),
     }
 
 
@@ -132,6 +132,25 @@ def test_against_rows_themselves_the_test_is_scipys():
             assert expected.statistic - 1 / 300 <= test["change"] <= expected.statistic
     score = next(test for test in result.tests if test["of"] == "score")
     assert (score["fitted"], score["now"]) == (400, 300)
+
+
+def test_numbers_never_seen_in_a_column_of_0_and_1_are_drift_and_no_error():
+    random = np.random.default_rng(0)
+
+    def flags(n, others):
+        values = random.integers(0, 2, n)
+        values[:others] = 2
+        return pl.DataFrame({"flag": values, "x": random.normal(size=n)})
+
+    model = AutoEncoder(**QUICK).fit(flags(400, 0))
+    for against in (None, flags(400, 0)):
+        found = find_drift(model, flags(400, 40), against=against)
+        assert "flag" in found.drifted
+        test = next(test for test in found.tests if test["feature"] == "flag")
+        assert test["said"].endswith("other numbers 0 %, now 10 %; 1 never seen before")
+    # In the rows to compare with, they are what is usual; and drift where they are gone.
+    assert not find_drift(model, flags(400, 40), against=flags(400, 40)).found
+    assert find_drift(model, flags(400, 0), against=flags(400, 40)).drifted[0] == "flag"
 
 
 def test_a_saved_model_says_the_same(detector, tmp_path):

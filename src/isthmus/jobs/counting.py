@@ -13,7 +13,7 @@ from isthmus.metrics.shifts import same_counts, same_distribution, stability_ind
 from isthmus.modalities.columns import NEVER_SEEN, flags_of, learn, missing_of, numbers_of, words_of
 from isthmus.modalities.sketches import sketch_numbers
 
-__all__ = ["CategoryCounts", "Counts", "NumberCounts", "counts_of", "learned", "score_counts"]
+__all__ = ["CategoryCounts", "Counts", "NumberCounts", "counts_in", "counts_of", "score_counts"]
 
 FEWEST = 30
 # Bins of the stability index, as is the custom: tenths of the fitted numbers.
@@ -23,6 +23,8 @@ MANY = 1_024
 # Different new categories that are told apart; more are one.
 MOST_UNKNOWN = 10_000
 REST = "(all others)"
+ANOTHER = "other numbers"
+FLAGS = {"true": 1.0, "false": 0.0, ANOTHER: NEVER_SEEN}
 # Share of numbers outside the fitted range that is worth a word.
 OUTSIDE = 0.01
 
@@ -207,11 +209,9 @@ class CategoryCounts(Counts):
     def add(self, cells: pl.Series) -> None:
         """Count some cells."""
         if self.facts["kind"] == "boolean":
-            values, kinds = flags_of(cells, self.facts), {"true": 1.0, "false": 0.0, "another": NEVER_SEEN}
-            found = {word: n for word, kind in kinds.items() if (n := int((values == kind).sum()))}
+            found = _flags_in(cells, self.facts)
         else:
-            words = words_of(cells, self.facts).alias("word").drop_nulls().value_counts()
-            found = dict(words.iter_rows())
+            found = dict(words_of(cells, self.facts).alias("word").drop_nulls().value_counts().iter_rows())
         for word, count in found.items():
             if count:
                 self._now[word if self._is_told_apart(word) else REST] += count
@@ -257,9 +257,20 @@ def counts_of(facts: dict[str, Any]) -> Counts:
     return NumberCounts(sketch["points"], sketch["below"], sketch["count"], missing, facts)
 
 
-def learned(cells: pl.Series, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return a column's facts with what these cells say in place of what was fitted."""
-    return facts | learn(cells, facts["kind"], "keep", MANY)
+def counts_in(cells: pl.Series, facts: dict[str, Any]) -> Counts:
+    """Return the counts of a column with these cells in place of those fitted."""
+    if facts["kind"] == "boolean":
+        # Of integers, 0 and 1 alone were fitted, and others may be among these.
+        found = _flags_in(cells, facts)
+        return CategoryCounts(list(found), list(found.values()), 0, int(missing_of(cells).sum()), facts)
+    return counts_of(facts | learn(cells, facts["kind"], "keep", MANY))
+
+
+def _flags_in(cells: pl.Series, facts: dict[str, Any]) -> dict[str, int]:
+    """Return how many cells of a boolean column are true, false, and neither."""
+    values = flags_of(cells, facts)
+    counts = {word: int((values == flag).sum()) for word, flag in FLAGS.items()}
+    return {word: count for word, count in counts.items() if count or word != ANOTHER}
 
 
 def score_counts(scores: np.ndarray) -> NumberCounts:

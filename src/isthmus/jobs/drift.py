@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.jobs.counting import FEWEST, Counts, counts_of, learned, score_counts
+from isthmus.jobs.counting import FEWEST, Counts, counts_in, counts_of, score_counts
 from isthmus.jobs.job import choose
 from isthmus.metrics.shifts import holm, same_share, stability_index
 from isthmus.modalities import Tables
@@ -217,7 +217,7 @@ class DriftTest:
         if isinstance(self._modality, Tables):
             frame = self._modality.arrange(rows.take(slice(None)))
             for facts in self._columns(ignored, dates):
-                counts[facts["name"]] = counts_of(learned(frame[facts["name"]], facts))
+                counts[facts["name"]] = counts_in(frame[facts["name"]], facts)
         return counts | {None: score_counts(self.model.score_samples(rows))}
 
     def _add(self, rows: Rows) -> None:
