@@ -45,15 +45,15 @@ coverage: $(INSTALLED)
 
 bench-papers: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks.papers
+	$(BIN)/isthmus bench papers
 
 bench-anomalies: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks.anomalies
+	$(BIN)/isthmus bench anomalies
 
 bench: $(INSTALLED)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks
+	$(BIN)/isthmus bench speed
 
 clean:
 	rm -rf $(VENV) isthmus-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

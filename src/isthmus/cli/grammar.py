@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +24,7 @@ from isthmus.cli.arguments import (
     scoring,
     traceback,
 )
+from isthmus.cli.around import bench, completion, demo
 from isthmus.cli.deciding import check_along, check_deciding, check_following, deciding
 from isthmus.cli.running import Root
 
@@ -358,41 +358,5 @@ def info(**asked: Any) -> None:
     fitting.info(**asked)
 
 
-@main.command()
-@click.option(
-    "-o",
-    "--out",
-    type=Out(),
-    metavar="FOLDER",
-    default="isthmus-demo",
-    show_default=True,
-    help="Folder for the report.",
-)
-@traceback
-def demo(out: Path) -> None:
-    """Fit auto-encoders to real data that come with scikit-learn, and write a report."""
-    from isthmus import demo as demonstration
-    from isthmus.cli.talk import say
-
-    done = demonstration.run(out, say)
-    for name, value in done.figures.items():
-        click.echo(f"{name}: {value}")
-    click.echo(f"The report is in {done.report}; open it in a browser.")
-
-
-@main.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@traceback
-def completion(shell: str) -> None:
-    """Print a script that completes verbs and options.
-
-    \b
-    bash, in ~/.bashrc:  eval "$(isthmus completion bash)"
-    zsh, in ~/.zshrc:    eval "$(isthmus completion zsh)"
-    fish:                isthmus completion fish > ~/.config/fish/completions/isthmus.fish
-    """  # noqa: D301 - click wants the character itself
-    from click.shell_completion import get_completion_class
-
-    script = get_completion_class(shell)
-    assert script is not None
-    click.echo(script(main, {}, "isthmus", "_ISTHMUS_COMPLETE").source())
+for verb in (demo, bench, completion):
+    main.add_command(verb)
