@@ -6,19 +6,16 @@ most, and seeded: the same call gives the same picture on one machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
+from drawing import command
 from sklearn.datasets import load_digits
 
 from isthmus import AutoEncoder, pictures, recipes
 from isthmus.jobs import Generator, SimilaritySearch
 
-PLACE = Path(__file__).resolve().parent / "pictures" / "codes"
 DATA = load_digits()
 IMAGES = np.rint(DATA.images * (255 / 16)).astype(np.uint8)
 ORDER = np.random.default_rng(0).permutation(len(IMAGES))
@@ -96,16 +93,5 @@ def _wave(random: np.random.Generator, steps: int) -> np.ndarray:
     return wave
 
 
-ALL: tuple[Callable[[], Any], ...] = (numbers, clouds, symbols, one_of_k, bits, dimensions, series)
-
-
-@click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice([draw.__name__ for draw in ALL]))
-def main(names: tuple[str, ...]) -> None:
-    for draw in ALL:
-        if not names or draw.__name__ in names:
-            click.echo(pictures.save(draw(), PLACE / f"{draw.__name__}.png"))
-
-
 if __name__ == "__main__":
-    main()
+    command("codes", (numbers, clouds, symbols, one_of_k, bits, dimensions, series), __doc__)()

@@ -5,19 +5,16 @@ Both are of data that are made here, and seeded: the same call gives the same pi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
+from drawing import command
 from scipy.ndimage import gaussian_filter
 
 from isthmus import AutoEncoder, pictures
 from isthmus.jobs import SeriesDetector
 from isthmus.jobs.image_scores import ImageCosts
 
-PLACE = Path(__file__).resolve().parent / "pictures" / "detect"
 DAY, SIDE = 48, 48
 
 
@@ -88,16 +85,5 @@ def bytes_of(cloths: np.ndarray) -> np.ndarray:
     return np.rint(255 * cloths.clip(0, 1)).astype(np.uint8)
 
 
-ALL: tuple[Callable[[], Any], ...] = (series, images)
-
-
-@click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice([draw.__name__ for draw in ALL]))
-def main(names: tuple[str, ...]) -> None:
-    for draw in ALL:
-        if not names or draw.__name__ in names:
-            click.echo(pictures.save(draw(), PLACE / f"{draw.__name__}.png"))
-
-
 if __name__ == "__main__":
-    main()
+    command("detect", (series, images), __doc__)()
