@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from sklearn.datasets import load_digits
 
 from isthmus.cli import main
 from isthmus.cli.detecting import Pieces, alert_records, rule_of
@@ -169,6 +170,22 @@ def test_the_report_stands_alone_and_says_what_it_left_out(folder, tmp_path):
     assert page.count("<img") == 3
     assert "isolation forest</td>" in page
     assert "Model " + load(folder / "model").model_id_ in page
+
+
+def test_the_report_of_images_shows_them_beside_what_was_expected(tmp_path):
+    digits = load_digits().images
+    np.save(tmp_path / "old.npy", digits[:150])
+    spoilt = digits[150:170].copy()
+    spoilt[3, 2:5, 2:5] = 16 - spoilt[3, 2:5, 2:5]
+    np.save(tmp_path / "new.npy", spoilt)
+    run("fit", tmp_path / "old.npy", "-o", tmp_path / "model", *JOB)
+    words = ("detect", tmp_path / "model", tmp_path / "new.npy", "-o", tmp_path / "a.jsonl", "--budget", 9)
+    run(*words, "--report", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    # The scores, eight alerts and one more, and the map.
+    assert page.count("<img") == 4
+    assert "Alerts 1 to 8: each image, its reconstruction" in page and "Alerts 9 to 9" in page
+    assert "A reason is a square of pixels" in page
 
 
 def test_the_report_of_no_alert_is_a_page_too(folder, tmp_path):

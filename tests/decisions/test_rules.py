@@ -81,7 +81,7 @@ def test_without_discoveries_no_score_would_have_been_low_enough():
 def test_each_rule_says_what_it_does():
     said = {name: rule.said() for name, rule in rules().items()}
     assert said["rate"].startswith("score below -1.2")
-    assert "as of 0.1 of normal rows (0.062 to 0.15, 95 % interval from 199 held-out rows)" in said["rate"]
+    assert "as are 10 % of normal rows (6.2 to 15 %, 95 % interval from 199 held-out rows)" in said["rate"]
     assert said["budget"] == "the 3 least normal"
-    assert "at most 0.2 are false alarms on average" in said["fdr"]
+    assert "at most 20 % are false alarms on average" in said["fdr"]
     assert "in each window of 20 rows" in said["online"]

@@ -206,6 +206,21 @@ def test_an_image_is_explained_by_the_square_that_was_spoilt(images, top, left):
     assert 0 < reason["share"] <= 1
 
 
+def test_heat_is_what_the_squares_are_found_in_and_tables_have_none(images):
+    X = load_digits().images[500:503]
+    heat = images.heat(X)
+    assert heat.shape == (3, 8, 8) and (heat >= 0).all()
+    for of, explained in zip(heat, images.explain(X, n_reasons=1), strict=True):
+        (reason,) = explained["reasons"]
+        square = of[reason["top"] :, reason["left"] :][: reason["height"], : reason["width"]]
+        assert reason["error"] == pytest.approx(square.mean() ** 0.5)
+        assert reason["share"] == pytest.approx(square.sum() / of.sum())
+    table = np.random.default_rng(0).normal(size=(30, 2))
+    detector = AnomalyDetector(AutoEncoder(max_epochs=1, threads=1), measures=("error",), random_state=0).fit(table)
+    with pytest.raises(ValueError, match="is in explain"):
+        detector.heat(table)
+
+
 def test_squares_do_not_overlap_and_their_error_is_the_root_mean_square(images):
     X = load_digits().images[500:503]
     for image, explained in zip(X, images.explain(X, n_reasons=4), strict=True):

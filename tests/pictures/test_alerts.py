@@ -84,3 +84,15 @@ def test_numbers_that_would_hide_one_another_are_written_as_one():
 def test_a_map_needs_places_in_the_plane():
     with pytest.raises(ValueError, match=r"places \(n, 2\)"):
         pictures.alert_map(np.zeros((3, 3)), np.zeros(3, bool), np.zeros(0, int))
+
+
+@pytest.mark.parametrize(
+    ("far", "ticks"),
+    [(7.0, [-1, 0, 1, 2, 5]), (60.0, [-1, 0, 1, 2, 5, 10, 20, 50]), (4e4, [-1, 0, 1, 2, 10, 100, 1000, 10000])],
+)
+def test_severities_are_numbered_as_far_as_they_go(far, ticks):
+    axes = pictures.score_distribution(np.array([-1.0, 0, 0.5]), np.array([0.2, far])).axes[0]
+    assert axes.get_xticks().tolist() == ticks
+    # Shares in per cent, no powers of ten beside them.
+    assert {axes.yaxis.get_major_formatter()(share, 0) for share in (0.02, 0.5)} == {"2 %", "50 %"}
+    assert not len(axes.yaxis.get_minorticklocs())

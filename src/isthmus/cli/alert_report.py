@@ -19,12 +19,17 @@ from isthmus.decisions import AtRate, Rule
 from isthmus.jobs import AnomalyDetector
 from isthmus.jobs.alerting import severity_of
 from isthmus.jobs.job import choose
+from isthmus.modalities import Images
 from isthmus.report import Report
 
 __all__ = ["write_report"]
 
 SHOWN = 25
 ON_MAP = 3_000
+# Images of alerts, and so many side by side.
+PICTURED, ACROSS = 24, 8
+# As often as typical a place may be odd without a shade, and how far beyond that it is black.
+USUAL, DARKEST = 3.0, 9.0
 
 
 def write_report(
@@ -70,6 +75,7 @@ def write_report(
     _decided(page, detector, rule, scores, known)
     _judged(page, scores, alert, known)
     _listed(page, given, alerts)
+    _pictured(page, detector, given, scores, alert)
     _mapped(page, detector, given, scores, alert)
     _compared(page, detector, given, known, training, resize)
     page.footer(f"Model {detector.model_id_}. Scores compare rows under this model alone; lower is less normal.")
@@ -149,11 +155,44 @@ def _listed(page: Report, given: Given, alerts: Sequence[dict[str, Any]]) -> Non
     if not any(row["issues"] for row in rows):
         rows = [{name: value for name, value in row.items() if name != "issues"} for row in rows]
     more = f" Of {len(alerts):,}, the first {SHOWN}." if len(alerts) > SHOWN else ""
+    reason = "a feature, its value, what was expected, and its share of the score"
+    if "top" in (alerts[0]["reasons"] or [{}])[0]:
+        reason = "a square of pixels, and its share of what is odd about the image"
     page.table(
         rows,
-        caption="A reason is a feature, its value, what was expected, and its share of the score. The p-value is how "
-        f"often a normal row would be as odd or odder.{more}",
+        caption=f"A reason is {reason}. The p-value is how often a normal row would be as odd or odder.{more}",
     )
+
+
+def _pictured(page: Report, detector: AnomalyDetector, given: Given, scores: np.ndarray, alert: np.ndarray) -> None:
+    if not (isinstance(detector.estimator_.modality_, Images) and alert.any()):
+        return
+    page.heading("What they look like, and where they are odd")
+    page.text(
+        "Above, the image as the model was given it; below it what the model makes of it; below that where it is odd, "
+        f"the darker the odder: white is at most {USUAL:g} times what is typical at that place, black "
+        f"{USUAL + DARKEST:g} times and more."
+    )
+    worst, places = _worst_first(scores, alert)[:PICTURED], given.places()
+    for begin in range(0, len(worst), ACROSS):
+        some = worst[begin : begin + ACROSS]
+        rows = choose(given.rows, some)
+        figure = pictures.fault_strip(
+            rows.take(slice(None)),
+            detector.estimator_.reconstruct(rows),
+            np.maximum(np.sqrt(detector.heat(rows)) - USUAL, 0),
+            [f"#{rank} {places[row]}" for rank, row in enumerate(some.tolist(), begin + 1)],
+            most=DARKEST,
+        )
+        page.figure(
+            figure,
+            f"Alerts {begin + 1} to {begin + len(some)}: each image, its reconstruction, and a map of where it is odd.",
+        )
+
+
+def _worst_first(scores: np.ndarray, alert: np.ndarray) -> np.ndarray:
+    """Return the positions of the alerts, the least normal first, as they are listed."""
+    return np.flatnonzero(alert)[np.argsort(scores[alert], kind="stable")]
 
 
 def _mapped(page: Report, detector: AnomalyDetector, given: Given, scores: np.ndarray, alert: np.ndarray) -> None:
@@ -161,7 +200,7 @@ def _mapped(page: Report, detector: AnomalyDetector, given: Given, scores: np.nd
     # Spread evenly, and all alerts that there is room for.
     others = np.flatnonzero(~alert)
     others = others[np.unique(np.linspace(0, len(others) - 1, min(ON_MAP, len(others))).astype(np.int64))]
-    marked = np.flatnonzero(alert)[np.argsort(scores[alert], kind="stable")][:ON_MAP]
+    marked = _worst_first(scores, alert)[:ON_MAP]
     shown = np.concatenate([marked, others]).astype(np.int64)
     codes = detector.estimator_.transform(choose(given.rows, shown)).reshape(len(shown), -1)
     if len(shown) < 3 or codes.shape[1] < 2:

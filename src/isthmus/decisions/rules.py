@@ -72,11 +72,11 @@ class AtRate(Rule):
 
     def said(self) -> str:
         """Return in words which rows it makes alerts."""
-        low, high = self.threshold.interval()
-        rate = self.threshold.expected_rate
+        low, high = (100 * limit for limit in self.threshold.interval())
+        rate = 100 * self.threshold.expected_rate
         return (
-            f"score below {self.threshold.offset:.4g}, as of {rate:.3g} of normal rows "
-            f"({low:.2g} to {high:.2g}, 95 % interval from {self.threshold.held_out:,} held-out rows)"
+            f"score below {self.threshold.offset:.4g}, as are {rate:.3g} % of normal rows "
+            f"({low:.2g} to {high:.2g} %, 95 % interval from {self.threshold.held_out:,} held-out rows)"
         )
 
 
@@ -142,7 +142,7 @@ class Discoveries(Rule):
 
     def said(self) -> str:
         """Return in words which rows it makes alerts."""
-        return f"of which at most {self.fdr:.3g} are false alarms on average"
+        return f"of which at most {100 * self.fdr:.3g} % are false alarms on average"
 
 
 class DiscoveriesAlong(Rule):
@@ -170,7 +170,7 @@ class DiscoveriesAlong(Rule):
     def said(self) -> str:
         """Return in words which rows it makes alerts."""
         return (
-            f"of which, in each window of {self.online.window:,} rows, at most {self.online.fdr:.3g} "
+            f"of which, in each window of {self.online.window:,} rows, at most {100 * self.online.fdr:.3g} % "
             "are false alarms on average"
         )
 

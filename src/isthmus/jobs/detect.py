@@ -228,6 +228,22 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
             explained += [row | {"measures": of} for row, of in zip(found, score.shares(cells), strict=True)]
         return explained
 
+    def heat(self, X: Any) -> np.ndarray:
+        """Return how odd each place of images, or each step of series, is, ``(n, *p)``.
+
+        1 is typical; the root is in standard deviations of that place over held-out images, or
+        with the measure ``error`` in its typical errors.
+
+        Raises
+        ------
+        ValueError
+            If the rows are those of a table, of which :meth:`explain` names the odd cells.
+        """
+        score, rows = self._score_of(), self._rows(X)
+        if isinstance(self.estimator_.modality_, Tables):
+            raise ValueError("heat is of images and series; which cells of a table are odd is in explain(X).")
+        return np.concatenate([score.heat(cells) for cells in cells_of(self.estimator_, rows)])
+
     def baselines(self) -> dict[str, Any]:
         """Return PCA reconstruction, kNN distance and isolation forest."""
         seed = getattr(self, "_seed", None)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from isthmus.pictures.style import INK, PALETTE, style
 
@@ -72,7 +72,12 @@ def score_distribution(
         axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.0)
         axes.set_yscale("log")
         axes.set_xlim(edges[0], edges[-1])
+        # Whole numbers where the axis is linear, and 1, 2, 5 of each power of ten beyond.
+        axes.xaxis.set_major_locator(FixedLocator(_ticks(edges[0], edges[-1])))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
         axes.set_xlabel("severity: 0 is the middle held-out row, 1 the threshold of the false-alarm rate")
         axes.set_ylabel("share of the rows")
@@ -224,6 +229,16 @@ def _bent(values: np.ndarray) -> np.ndarray:
 def _bent_back(values: np.ndarray) -> np.ndarray:
     beyond = np.maximum(np.abs(values), LINEAR)
     return np.sign(values) * np.where(np.abs(values) <= LINEAR, np.abs(values), LINEAR * np.exp(beyond / LINEAR - 1))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return where the axis has numbers: at whole ones up to LINEAR, then at 5, 10, 20, 50, or powers of ten alone."""
+    reach = max(abs(low), abs(high))
+    steps = (1, 2, 5) if reach < 1e3 else (1,)
+    far = [step * 10.0**power for power in range(int(np.log10(max(reach, 1))) + 1) for step in steps]
+    beyond = [tick for tick in far if tick > LINEAR]
+    near = np.arange(-LINEAR, LINEAR + 1)
+    return [tick for tick in (*(-np.array(beyond[::-1])), *near, *beyond) if low <= tick <= high]
 
 
 def _counted(name: str, values: np.ndarray) -> str:
