@@ -93,6 +93,10 @@ def test_made_up_rows_are_wrong_in_the_way_that_their_name_says(model):
     halves = (reference.x[:, None] + reference.x[None]).flatten(0, 1) / 2
     apart = torch.cdist(found["between"].x, halves).min(1).values
     assert float(apart.max()) < 1e-6
+    moved = found["outside"].x != stored.x
+    assert moved.sum(1).tolist() == [1] * 40
+    beyond = torch.maximum(found["outside"].x - reference.x.amax(0), reference.x.amin(0) - found["outside"].x)
+    assert torch.allclose(beyond[moved], reference.x.std(0, correction=0).expand(40, -1)[moved])
     again = made_up(model, stored, reference, seed=0)
     assert all(torch.equal(found[kind].x, again[kind].x) for kind in found)
 
@@ -118,20 +122,40 @@ def test_symbols_are_neither_noisy_nor_halved():
     model = AutoEncoder(max_epochs=1, threads=1, random_state=0).fit(frame)
     stored = model.modality_.to_batch(as_rows(frame))
     found = made_up(model, stored, stored, seed=1)
-    assert set(found) == {"swapped", "noisy", "between"}
+    assert set(found) == {"swapped", "noisy", "between", "outside"}
+    assert torch.equal(found["outside"].x[:, 1:], stored.x[:, 1:])
     assert torch.equal(found["noisy"].x[:, 1:], stored.x[:, 1:])
     assert set(found["between"].x[:, 1:].flatten().tolist()) <= set(stored.x[:, 1:].flatten().tolist())
     only = model.fit(frame.select("b", "c"))
     assert set(made_up(only, *[only.modality_.to_batch(as_rows(frame))] * 2, seed=1)) == {"swapped"}
 
 
-def test_a_measure_that_finds_the_made_up_rows_weighs_more():
-    # All rows lie on a plane, which the code is: what leaves the plane has an error, and a code like any other.
+def test_a_value_outside_is_observed_even_where_the_cell_was_missing_and_where_all_are_equal():
+    X = rows(60)
+    X[:, 0] = np.nan
+    X[:30, 0] = 7.0
+    model = AutoEncoder(max_epochs=1, threads=1, random_state=0).fit(X)
+    stored = model.modality_.to_batch(as_rows(X))
+    found = made_up(model, stored, stored, seed=0)["outside"]
+    hit = found.x[:, 0] != stored.x[:, 0]
+    assert hit[30:].any() and hit[:30].any()
+    assert bool(found.mask[hit, 0].all())
+    assert (found.x[hit, 0] - stored.x[0, 0]).abs().tolist() == pytest.approx([1.0] * int(hit.sum()))
+
+
+@pytest.fixture(scope="module")
+def plane() -> np.ndarray:
+    """Return rows of a plane, which the code is: what leaves it has an error, and a code like any other."""
     random = np.random.default_rng(0)
-    X = random.normal(size=(600, 2)) @ random.normal(size=(2, 12))
+    return random.normal(size=(600, 2)) @ random.normal(size=(2, 12))
+
+
+@pytest.mark.parametrize(("n", "kept"), [(600, {"error"}), (60, {"error", "codes"})])
+def test_the_measure_that_finds_the_made_up_rows_is_kept_and_few_held_out_rows_have_little_say(plane, n, kept):
     model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=20, threads=1, random_state=0)
-    detector = AnomalyDetector(model, measures=("error", "codes"), random_state=0).fit(X)
-    assert detector.measures_["error"] > 10 * detector.measures_.get("codes", 0.0)
+    detector = AnomalyDetector(model, measures=("error", "codes"), random_state=0).fit(plane[:n])
+    assert set(detector.measures_) == kept
+    assert detector.measures_["error"] > 0.5
     assert sum(detector.measures_.values()) == pytest.approx(1)
 
 
@@ -179,8 +203,9 @@ def test_a_score_restored_from_its_state_is_the_same_and_keeps_rows_only_to_comp
     assert isinstance(score.measures.reference, Batch) == (names != ("error",))
 
 
-def test_rows_are_not_kept_where_comparing_with_them_weighs_nothing(model):
-    score, _ = Score.fit(model, as_rows(rows(200)), as_rows(rows(60, seed=5)), MEASURES, seed=0)
+def test_rows_are_not_kept_where_comparing_with_them_weighs_nothing(plane):
+    model = AutoEncoder(bottleneck="linear(size=2)", max_epochs=20, threads=1, random_state=0).fit(plane)
+    score, _ = Score.fit(model, as_rows(plane[:200]), as_rows(plane[200:]), ("error", "codes"), seed=0)
     assert score.names == ("error",)
     assert "reference" not in score.state()
 
