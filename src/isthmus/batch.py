@@ -88,6 +88,9 @@ class Code(NamedTuple):
     log_ratio : Tensor, optional
         Shape ``(b,)``, nats: ``log q(z|x) - log p(z)`` of a code that was drawn, unweighted;
         only a bottleneck's ``draw`` gives it.
+    weight : Tensor, optional
+        Shape ``(b,)``: how much the nats of an example's reconstruction count beside ``penalty``,
+        for a bottleneck that codes each example at a quality of its own. None: once.
     """
 
     z: Tensor
@@ -95,6 +98,7 @@ class Code(NamedTuple):
     indices: Tensor | None = None
     factors: dict[str, Tensor] | None = None
     log_ratio: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class Step(NamedTuple):

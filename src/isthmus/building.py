@@ -40,6 +40,8 @@ SLOT_OF = {
     "penalties": "penalties",
 }
 START_ROWS = 4_096
+# Numbers in these rows at most: of large images fewer will do.
+START_VALUES = 2**26
 WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -110,8 +112,9 @@ def begin(module: AutoEncoderModule, data: Any, options: Options) -> None:
     """Let a network's parts start from a sample of the training rows."""
     # Of these alone: a start that has seen the held-out rows would look too good on them.
     training, _ = split(len(data), options)
+    most = max(1, START_VALUES // data.take(training[:1]).x[0].numel())
     with seeded(options.seed, options.device), threads_set(1):
-        module.start(data.take(training[:START_ROWS]).to(options.device))
+        module.start(data.take(training[: min(START_ROWS, most)]).to(options.device))
 
 
 def asked_options(estimator: Any, seed: int) -> dict[str, Any]:

@@ -171,6 +171,8 @@ class AutoEncoderModule(nn.Module):
     def cost(self, step: Step) -> Tensor:
         """Return what training minimises, nats ``(b,)``: loss, code, and while training the penalties."""
         nats = self.loss(step.output, step.target)
+        if step.code.weight is not None:
+            nats = step.code.weight * nats
         # Codes that were not drawn have no ratio for an objective to weigh.
         if self.objective is None or step.code.log_ratio is None:
             cost = nats + step.code.penalty

@@ -32,6 +32,8 @@ Callback = Callable[[dict[str, Any]], None]
 PROGRESS = ("epoch", "offset", "step", "stale", "rate", "sums", "history")
 BLOCK_BYTES = 2**24
 EVALUATION_BATCH = 4_096
+# Numbers in these rows at most: a network's layers hold many times as many.
+EVALUATION_VALUES = 2**26
 
 
 class Data(Protocol):
@@ -320,8 +322,9 @@ def evaluate(module: AutoEncoderModule, data: Data, rows: Tensor, options: Optio
     was_training = module.training
     module.eval()
     cost = error = 0.0
+    size = min(EVALUATION_BATCH, max(1, EVALUATION_VALUES // data.take(rows[:1]).x[0].numel()))
     with seeded(options.seed + 1, options.device):
-        for index in rows.split(EVALUATION_BATCH):
+        for index in rows.split(size):
             with _autocast(options):
                 step = module(data.take(index).to(options.device), as_training=True)
             step = _in_full(step, options)

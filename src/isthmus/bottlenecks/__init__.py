@@ -1,6 +1,7 @@
 """Bottlenecks: what the code is."""
 
 from isthmus.bottlenecks.binary import Binary
+from isthmus.bottlenecks.entropy import EntropyBottleneck
 from isthmus.bottlenecks.gaussian import Gaussian
 from isthmus.bottlenecks.linear import Linear
 from isthmus.bottlenecks.onehot import OneHot
@@ -13,6 +14,7 @@ from isthmus.bottlenecks.vector import VectorQuantizer
 __all__ = [
     "Binary",
     "Directions",
+    "EntropyBottleneck",
     "FiniteScalar",
     "Gaussian",
     "Grouped",

@@ -13,7 +13,7 @@ from isthmus import names
 from isthmus.checks.behaviour import BEHAVIOUR, check_saving
 from isthmus.checks.modalities import MODALITY
 from isthmus.checks.prototypes import check_prototype, check_refusals, check_signature
-from isthmus.checks.settings import Case, Setting, require, settings, wider_settings
+from isthmus.checks.settings import Case, Setting, map_settings, require, settings, wider_settings
 from isthmus.part import Part
 
 __all__ = ["check_part"]
@@ -89,6 +89,8 @@ def check_part(
     fitting, refused = _fitting(prototype, role, tried, device)
     if not fitting and role == "penalty":
         fitting, refused = _fitting(prototype, role, list(wider_settings(tried)), device)
+    if not fitting and role == "decoder":
+        fitting, refused = _fitting(prototype, role, list(map_settings(tried)), device)
     require(bool(fitting), f"{prototype!r} fits none of the data it was tried on: {'; '.join(refused)}")
     check_refusals(prototype, lambda one: fitting[0].assemble(role, one, torch.float64, device))
     for setting in fitting:

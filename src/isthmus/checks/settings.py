@@ -15,14 +15,15 @@ from sklearn.base import clone
 from isthmus.batch import Batch, Step
 from isthmus.bottlenecks import Gaussian, Grouped, Linear, VectorQuantizer
 from isthmus.guards import seeded
+from isthmus.losses import SquaredError
 from isthmus.modalities import Images, Sequences, Tables
 from isthmus.modalities.choice import default_modality
 from isthmus.module import AutoEncoderModule
-from isthmus.networks import ConvEncoder, MLPDecoder, MLPEncoder, TemporalEncoder
+from isthmus.networks import ConvEncoder, LappedEncoder, MLPDecoder, MLPEncoder, TemporalEncoder
 from isthmus.part import Part
 from isthmus.rows import as_rows
 
-__all__ = ["Case", "Setting", "of_symbols", "require", "settings", "wider_settings"]
+__all__ = ["Case", "Setting", "map_settings", "of_symbols", "require", "settings", "wider_settings"]
 
 N_ROWS = 24
 N_LABELS = 3
@@ -201,6 +202,13 @@ def wider_settings(known: list[Setting]) -> Iterator[Setting]:
             yield replace(setting, beside={"encoder": TemporalEncoder((4,), summary="steps")} | drawn)
         elif setting is known[0]:
             yield replace(setting, beside=drawn)
+
+
+def map_settings(known: list[Setting]) -> Iterator[Setting]:
+    """Yield the images coded as a map of blocks, for decoders that need one."""
+    for setting in known:
+        if isinstance(setting.modality, Images):
+            yield replace(setting, beside={"encoder": LappedEncoder(6), "loss": SquaredError()} | setting.beside)
 
 
 def _series(random: np.random.Generator) -> list[np.ndarray]:

@@ -3,5 +3,6 @@
 from isthmus.losses.bernoulli import BernoulliLikelihood
 from isthmus.losses.cells import CellLikelihood
 from isthmus.losses.gaussian import GaussianLikelihood
+from isthmus.losses.squares import SquaredError
 
-__all__ = ["BernoulliLikelihood", "CellLikelihood", "GaussianLikelihood"]
+__all__ = ["BernoulliLikelihood", "CellLikelihood", "GaussianLikelihood", "SquaredError"]

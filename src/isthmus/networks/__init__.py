@@ -1,7 +1,9 @@
-"""Encoders and decoders: dense, convolutional, recurrent, temporal convolution, transformer."""
+"""Encoders and decoders: dense, convolutional, lapped, recurrent, temporal convolution, transformer."""
 
 from isthmus.networks.convolution import ConvDecoder, ConvEncoder
 from isthmus.networks.dense import MLPDecoder, MLPEncoder
+from isthmus.networks.gdn import GDNDecoder, GDNEncoder
+from isthmus.networks.lapped import LappedDecoder, LappedEncoder
 from isthmus.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from isthmus.networks.temporal import TemporalDecoder, TemporalEncoder
 from isthmus.networks.transformer import TransformerDecoder, TransformerEncoder
@@ -9,6 +11,10 @@ from isthmus.networks.transformer import TransformerDecoder, TransformerEncoder
 __all__ = [
     "ConvDecoder",
     "ConvEncoder",
+    "GDNDecoder",
+    "GDNEncoder",
+    "LappedDecoder",
+    "LappedEncoder",
     "MLPDecoder",
     "MLPEncoder",
     "RecurrentDecoder",

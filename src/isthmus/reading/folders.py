@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
 
+from isthmus.reading.image_files import (
+    MODES,
+    SUFFIXES,
+    TURNS,
+    Header,
+    channels_of,
+    counted,
+    decoded,
+    each,
+    find,
+    quiet,
+    read_header,
+    times,
+    why_broken,
+)
 from isthmus.rows import SetAside
 
 __all__ = ["SUFFIXES", "ImageFolder"]
-
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"))
-# Named, because Pillow would also start other programs (Ghostscript) for some formats.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-GREY = frozenset(("1", "L"))
-ALPHA = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
-DEEP = frozenset(("I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-THREADS = 4
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What an image file says of itself; ``size`` is height and width, upright."""
-
-    path: Path
-    size: tuple[int, int]
-    mode: str
-    turn: int
-    alpha: bool
-
-    @property
-    def grey(self) -> bool:
-        return self.mode in GREY or self.mode in ("LA", "La")
 
 
 class ImageFolder:
@@ -111,12 +86,12 @@ class ImageFolder:
         self.set_aside: list[SetAside] = []
         self.notes: list[str] = []
         _check_shape(size, shape)
-        with _quiet():
+        with quiet():
             usable = self._sized(self._readable(), size, shape)
             usable = self._whole(usable)
         if not usable:
             raise ValueError(self._nothing())
-        channels = shape[2] if shape else _channels(usable)
+        channels = shape[2] if shape else channels_of(usable)
         self.shape = (*(size or (shape[:2] if shape else usable[0].size)), channels)
         self._headers = usable
         self.files = [header.path for header in usable]
@@ -139,63 +114,38 @@ class ImageFolder:
         """
         chosen = [self._headers[i] for i in np.atleast_1d(np.arange(len(self))[index]).tolist()]
         images = np.empty((len(chosen), *self.shape), np.uint8)
+        height, width, channels = self.shape
 
         def decode(place: int) -> None:
-            images[place] = self._decode(chosen[place])
+            images[place] = np.asarray(decoded(chosen[place], channels, (height, width))).reshape(self.shape)
 
-        with _quiet():
-            for _ in _each(decode, range(len(chosen))):
+        with quiet():
+            for _ in each(decode, range(len(chosen))):
                 pass
         return images
 
-    def _decode(self, header: _Header) -> np.ndarray:
-        height, width, channels = self.shape
-        try:
-            with Image.open(header.path, formats=FORMATS) as opened:
-                image: Image.Image = opened
-                if header.alpha and channels != 4:
-                    image = image.convert("RGBA")
-                    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-                image = image.convert(MODES[channels])
-                image = image.transpose(TURNS[header.turn]) if header.turn in TURNS else image
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.LANCZOS)
-                return np.asarray(image).reshape(self.shape)
-        except Exception as error:  # decoders of foreign bytes raise what they like
-            raise ValueError(
-                f"{header.path} could be read a moment ago and cannot now ({_said(error)}); was it changed?"
-            ) from error
-
-    def _readable(self) -> list[_Header]:
+    def _readable(self) -> list[Header]:
         """Return the headers of files that have one."""
         headers = []
         for path in self._find():
-            header = _header(path)
-            if isinstance(header, _Header):
-                headers.append(header)
+            found = read_header(path)
+            if isinstance(found, Header):
+                headers.append(found)
             else:
-                self._leave(path, header)
+                self._leave(path, found)
         return headers
 
     def _find(self) -> list[Path]:
         if not self.path.is_dir():
             return [self.path]
-        found, others = [], 0
-        for folder, folders, names in os.walk(self.path):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(folder, name)
-                if path.suffix.lower() in SUFFIXES and not name.startswith("."):
-                    found.append(path)
-                else:
-                    others += 1
+        found, others = find(self.path)
         if others:
-            self.notes.append(f"{_count(others, 'file')} of another kind not read")
-        return sorted(found)
+            self.notes.append(f"{counted(others, 'file')} of another kind not read")
+        return found
 
     def _sized(
-        self, headers: list[_Header], size: tuple[int, int] | None, shape: tuple[int, int, int] | None
-    ) -> list[_Header]:
+        self, headers: list[Header], size: tuple[int, int] | None, shape: tuple[int, int, int] | None
+    ) -> list[Header]:
         """Return the headers of images that have, or will be given, the one size."""
         if not headers:
             return []
@@ -203,20 +153,20 @@ class ImageFolder:
         if size:
             resized = len(headers) - counts[tuple(size)]
             if resized:
-                self.notes.append(f"{_count(resized, 'image')} resized to {_times(size)}")
+                self.notes.append(f"{counted(resized, 'image')} resized to {times(size)}")
             return headers
         wanted = shape[:2] if shape else counts.most_common(1)[0][0]
         whose = "the model's are" if shape else "most are"
         for header in headers:
             if header.size != wanted:
-                why = f"{_times(header.size)} pixels while {whose} {_times(wanted)}; give size={wanted} to resize all"
+                why = f"{times(header.size)} pixels while {whose} {times(wanted)}; give size={wanted} to resize all"
                 self._leave(header.path, why)
         return [header for header in headers if header.size == wanted]
 
-    def _whole(self, headers: list[_Header]) -> list[_Header]:
+    def _whole(self, headers: list[Header]) -> list[Header]:
         """Return the headers of images that decode to their end."""
         whole = []
-        for header, why in zip(headers, _each(_why_broken, [header.path for header in headers]), strict=True):
+        for header, why in zip(headers, each(why_broken, [header.path for header in headers]), strict=True):
             if why is None:
                 whole.append(header)
             else:
@@ -248,49 +198,7 @@ class ImageFolder:
         for what, test in done.items():
             count = sum(map(test, self._headers))
             if count:
-                self.notes.append(f"{_count(count, 'image')} {what}")
-
-
-def _header(path: Path) -> _Header | str:
-    """Return what an image file says of itself, or why it cannot be used."""
-    try:
-        if path.stat().st_size == 0:
-            return "the file is empty (0 bytes); replace it"
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            most = Image.MAX_IMAGE_PIXELS
-            if most is not None and width * height > most:
-                return f"{height} x {width} pixels, more than the {most} that are allowed; make it smaller"
-            if image.mode in DEEP or ";16" in repr(getattr(image, "tile", "")):
-                return (
-                    f"more than 8 bits a channel ({image.mode}); save it with 8 bits, or all images as one .npy array"
-                )
-            # MPO is how some cameras write a photograph: its further pictures are previews.
-            if getattr(image, "is_animated", False) and image.format != "MPO":
-                return f"{getattr(image, 'n_frames', 'several')} pictures in one file; save each as its own file"
-            turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-            size = (width, height) if turn in (5, 6, 7, 8) else (height, width)
-            alpha = image.mode in ALPHA or "transparency" in image.info
-            return _Header(path, size, image.mode, turn, alpha)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return f"more than the {Image.MAX_IMAGE_PIXELS} pixels that are allowed; make it smaller"
-    except Exception as error:  # decoders of foreign bytes raise what they like
-        return f"cannot be read as an image ({_said(error)}); replace it"
-
-
-def _why_broken(path: Path) -> str | None:
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            image.load()
-    except Exception as error:  # decoders of foreign bytes raise what they like
-        return f"truncated or damaged ({_said(error)}); replace it"
-    return None
-
-
-def _channels(headers: list[_Header]) -> int:
-    if all(header.alpha for header in headers):
-        return 4
-    return 1 if all(header.grey for header in headers) else 3
+                self.notes.append(f"{counted(count, 'image')} {what}")
 
 
 def _check_shape(size: Any, shape: Any) -> None:
@@ -301,32 +209,3 @@ def _check_shape(size: Any, shape: Any) -> None:
         raise ValueError(f"images have 1, 3 or 4 channels, got {shape[2]}.")
     if size and shape and tuple(size) != tuple(shape[:2]):
         raise ValueError(f"size {tuple(size)} is not that of shape {tuple(shape)}; give one of them.")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back Pillow's remarks on odd files; a decompression bomb is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
-def _each(function: Callable, items: Iterable) -> Iterator:
-    """Yield the function of each item, in order; Pillow decodes without holding Python's lock."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        yield from pool.map(function, items)
-
-
-def _times(size: Iterable[int]) -> str:
-    return " x ".join(map(str, size))
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def _said(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    # Pillow names the file again.
-    return said.partition(" '/")[0][:80] or type(error).__name__

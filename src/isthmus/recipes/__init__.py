@@ -14,6 +14,7 @@ from isthmus.recipes.classic import (
     seq2seq_autoencoder,
     sparse_autoencoder,
 )
+from isthmus.recipes.codecs import gdn_codec, lapped_codec
 from isthmus.recipes.discrete import fsq_vae, gumbel_softmax_vae, imsat, rq_vae, semantic_hashing, vq_vae
 from isthmus.recipes.factors import content_style_autoencoder, contrastive_predictive_coding, deep_infomax
 from isthmus.recipes.generative import (
@@ -42,9 +43,11 @@ __all__ = [
     "factor_vae",
     "fsq_vae",
     "gumbel_softmax_vae",
+    "gdn_codec",
     "hyperspherical_vae",
     "imsat",
     "iwae",
+    "lapped_codec",
     "masked_autoencoder",
     "rq_vae",
     "semantic_hashing",
