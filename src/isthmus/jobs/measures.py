@@ -14,7 +14,7 @@ from isthmus.estimator import AutoEncoder
 from isthmus.jobs.baselines import matrix_of
 from isthmus.jobs.cells import Cells, TypicalErrors, cells_of_stored
 from isthmus.jobs.image_scores import ImageCosts
-from isthmus.nearest import nearest
+from isthmus.nearest import Index
 from isthmus.part import Part
 
 __all__ = ["DRAWS", "FEW", "MAPS", "MEASURES", "Measures", "RankScale", "image_of", "needs_reference"]
@@ -46,6 +46,15 @@ class Measures:
         median over the draws of that to the nearest of each.
     images : ImageCosts, optional
         What is usual of images, for the measure 'maps'.
+
+    Attributes
+    ----------
+    codes, rows, ranks : Tensor of shape (n, d)
+        The reference rows as each measure sees them; ``spread``, ``(d,)``, is the unit of the codes.
+    scale : RankScale
+        Makes ranks of rows.
+    own : ndarray of shape (n,)
+        For 'density': mean distance of each reference row to the nearest others.
 
     Notes
     -----
@@ -85,16 +94,19 @@ class Measures:
         if reference is None:
             return
         pieces = list(cells_of_stored(estimator, reference))
-        rows = np.concatenate([self._matrix(cells) for cells in pieces])
+        rows = np.concatenate([_filled(cells) for cells in pieces])
         codes = np.concatenate([cells.code for cells in pieces])
-        self._spread = codes.std(0) + 1e-6
-        self._codes = _points(codes / self._spread)
-        self._rows = _points(rows)
+        kinds = np.array(estimator.modality_.example().get("categories") or [0] * rows.shape[1])
+        self.spread = codes.std(0) + 1e-6
+        if "codes" in self.names:
+            self._codes = _Known(codes / self.spread, few)
+        if {"rows", "density"} & set(self.names):
+            self._rows = _Known(rows, few, kinds > 1)
         if "ranks" in self.names:
-            self._scale = RankScale(rows, _numbers(estimator.modality_))
-            self._ranks = _points(self._scale(rows))
+            self.scale = RankScale(rows, kinds == 0)
+            self._ranks = _Known(self.scale(rows), few, kinds > 1)
         if "density" in self.names:
-            self._own = _own_distances(self._rows)
+            self.own = self._rows.own_distances()
 
     def of(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
         """Return the measures of some rows, ``(b, len(names))``.
@@ -108,13 +120,13 @@ class Measures:
         if self.images is not None:
             found[MAPS] = self.images.costs(*image_of(self.estimator, cells))
         if "codes" in self.names:
-            found["codes"] = self._near(_points(cells.code / self._spread), self._codes)
+            found["codes"] = self._codes.near(cells.code / self.spread)
         if {"rows", "ranks", "density"} & set(self.names):
-            rows = self._matrix(cells)
+            rows = _filled(cells)
             if "ranks" in self.names:
-                found["ranks"] = self._near(_points(self._scale(rows)), self._ranks)
+                found["ranks"] = self._ranks.near(self.scale(rows))
             if {"rows", "density"} & set(self.names):
-                found |= self._among_rows(_points(rows))
+                found |= self._among_rows(rows)
         return np.stack([found[name] for name in self.names], axis=1)
 
     def keep(self, names: Sequence[str]) -> None:
@@ -123,27 +135,27 @@ class Measures:
         if not needs_reference(self.names):
             self.reference = None
 
-    def _among_rows(self, points: Tensor) -> dict[str, np.ndarray]:
+    @property
+    def codes(self) -> Tensor:
+        """The codes of the reference rows in units of their spread, ``(n, d)``."""
+        return self._codes.numbers
+
+    @property
+    def rows(self) -> Tensor:
+        """The reference rows as one matrix, ``(n, d)``: categories one-hot."""
+        return self._rows.matrix(self.estimator.modality_)
+
+    @property
+    def ranks(self) -> Tensor:
+        """The same with ranks in place of numbers."""
+        return self._ranks.matrix(self.estimator.modality_)
+
+    def _among_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         if "density" not in self.names:
-            return {"rows": self._near(points, self._rows)}
-        near, far, where = _distance(points, self._rows, NEAR, AROUND)
-        around = self._own[where].mean(1)
-        return {"rows": near, "density": far / np.maximum(around, self._own.mean() + 1e-12)}
-
-    def _near(self, points: Tensor, index: Tensor) -> np.ndarray:
-        """Return mean distances to the nearest of the index."""
-        if not self.few:
-            return _distance(points, index, NEAR)[0]
-        apart = torch.cdist(points, index, compute_mode="donot_use_mm_for_euclid_dist")
-        return np.median(apart.view(len(points), -1, min(FEW, len(index))).amin(2).double().numpy(), axis=1)
-
-    def _matrix(self, cells: Cells) -> np.ndarray:
-        """Return rows as numbers, the missing cells as they are expected."""
-        modality = self.estimator.modality_
-        x = cells.batch.x.double()
-        if cells.batch.mask is not None:
-            x = torch.where(cells.batch.mask, x, torch.from_numpy(cells.expected).to(x))
-        return matrix_of(modality, Batch(x))
+            return {"rows": self._rows.near(rows)}
+        distances, where = self._rows.nearest(rows, AROUND)
+        around = np.maximum(self.own[where].mean(1), self.own.mean() + 1e-12)
+        return {"rows": distances[:, :NEAR].mean(1), "density": distances.mean(1) / around}
 
 
 def needs_reference(names: Sequence[str]) -> bool:
@@ -167,6 +179,15 @@ class RankScale:
     numbers : ndarray of bool, shape (d,)
         Columns to scale; others stay.
 
+    Attributes
+    ----------
+    columns : ndarray of int
+        Positions of those to scale.
+    sorted : ndarray of shape (n, len(columns))
+        Their reference values, ascending.
+    unit : ndarray of shape (len(columns),)
+        Their standard deviations.
+
     Notes
     -----
     A value between the i-th and the next of n is at the quantile ``(i + 1/2) / (n + 1)``, a
@@ -181,44 +202,72 @@ class RankScale:
     """
 
     def __init__(self, rows: np.ndarray, numbers: np.ndarray):
-        self._columns = np.flatnonzero(numbers)
-        self._sorted = np.sort(rows[:, self._columns], axis=0)
-        self._unit = np.maximum(self._sorted.std(0), 1e-9)
+        self.columns = np.flatnonzero(numbers)
+        self.sorted = np.sort(rows[:, self.columns], axis=0)
+        self.unit = np.maximum(self.sorted.std(0), 1e-9)
+        self._known = torch.from_numpy(np.ascontiguousarray(self.sorted.T))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return rows ``(b, d)`` scaled."""
-        scaled = rows.copy()
-        n = len(self._sorted)
-        for i, column in enumerate(self._columns):
-            known, values = self._sorted[:, i], rows[:, column]
-            middle = (known.searchsorted(values, "left") + known.searchsorted(values, "right")) / 2
-            quantile = ndtri(np.clip(middle + 0.5, 0.5, n + 0.5) / (n + 1))
-            beyond = np.maximum(values - known[-1], 0) - np.maximum(known[0] - values, 0)
-            scaled[:, column] = quantile + beyond / self._unit[i]
+        scaled, values = rows.copy(), rows[:, self.columns]
+        beyond = np.maximum(values - self.sorted[-1], 0) - np.maximum(self.sorted[0] - values, 0)
+        scaled[:, self.columns] = self.quantiles(slice(None), values.T).T + beyond / self.unit
         return scaled
 
-
-def _numbers(modality: Part) -> np.ndarray:
-    """Return which columns of a table's matrix are numbers."""
-    symbols = modality.example().get("categories") or [0] * modality.example()["shape"][-1]
-    return np.concatenate([np.full(max(kind, 1), kind == 0) for kind in symbols])
-
-
-def _points(rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+    def quantiles(self, columns: int | slice, values: np.ndarray) -> np.ndarray:
+        """Return the normal quantiles of the ranks of values ``([columns, ]b)`` among those of columns to scale."""
+        known, values = self._known[columns], torch.from_numpy(np.ascontiguousarray(values))
+        below, upto = (torch.searchsorted(known, values, right=right) for right in (False, True))
+        return ndtri((below + upto + 1).numpy() / (2 * known.shape[-1] + 2))
 
 
-def _distance(points: Tensor, index: Tensor, near: int, far: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean distances to the ``near`` and ``far`` nearest, and which the latter are."""
-    most = min(max(near, far), len(index))
-    distances, where = nearest(points, index, most)
-    found = distances.double().numpy()
-    return found[:, :near].mean(1), found.mean(1), where.numpy()
+class _Known:
+    """Reference rows as one measure sees them, made ready to be searched."""
+
+    def __init__(self, rows: np.ndarray, few: bool, is_symbol: np.ndarray | None = None):
+        self._few, self._is_symbol = few, is_symbol
+        self._is_plain = is_symbol is None or not is_symbol.any()
+        self.numbers, self.symbols = self._split(rows)
+        self._index = Index(self.numbers, symbols=self.symbols)
+
+    def near(self, rows: np.ndarray) -> np.ndarray:
+        """Return mean distances to the nearest, or with few the median over draws."""
+        if not self._few:
+            return self.nearest(rows, NEAR)[0].mean(1)
+        apart = self._index.distances(*self._split(rows))
+        return np.median(apart.view(len(rows), -1, min(FEW, len(self._index))).amin(2).double().numpy(), axis=1)
+
+    def nearest(self, rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distances to the nearest, float64 ``(b, most)``, and which they are."""
+        numbers, symbols = self._split(rows)
+        distances, where = self._index.nearest(numbers, min(most, len(self._index)), symbols=symbols)
+        return distances.double().numpy(), where.numpy()
+
+    def own_distances(self) -> np.ndarray:
+        """Return each reference row's mean distance to the twenty nearest others."""
+        n = len(self._index)
+        if n < 2:
+            return np.ones(n)
+        distances, _ = self._index.nearest(self.numbers, min(AROUND, n - 1), own=True, symbols=self.symbols)
+        return distances.double().mean(1).numpy()
+
+    def matrix(self, modality: Part) -> Tensor:
+        """Return the rows as one matrix, the categories one-hot."""
+        if self._is_plain:
+            return self.numbers
+        x = torch.empty(len(self.numbers), len(self._is_symbol))
+        x[:, ~self._is_symbol], x[:, self._is_symbol] = self.numbers, self.symbols.float()
+        return torch.from_numpy(matrix_of(modality, Batch(x))).float()
+
+    def _split(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Return numbers, float32, and symbols."""
+        if self._is_plain:
+            return torch.from_numpy(rows.astype(np.float32)), None
+        numbers, symbols = rows[:, ~self._is_symbol], rows[:, self._is_symbol]
+        return torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(symbols.astype(np.int64))
 
 
-def _own_distances(index: Tensor) -> np.ndarray:
-    """Return each reference row's mean distance to the twenty nearest others."""
-    if len(index) < 2:
-        return np.ones(len(index))
-    distances, _ = nearest(index, index, min(AROUND, len(index) - 1), own=True)
-    return distances.double().mean(1).numpy()
+def _filled(cells: Cells) -> np.ndarray:
+    """Return rows ``(b, c)``, float64, the missing cells as they are expected."""
+    x = cells.batch.x.double().numpy()
+    return x if cells.batch.mask is None else np.where(cells.batch.mask.numpy(), x, cells.expected)
