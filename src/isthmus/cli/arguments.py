@@ -25,6 +25,7 @@ __all__ = [
     "fitting_options",
     "model_and_data",
     "out_file",
+    "packing",
     "scoring",
     "traceback",
 ]
@@ -115,6 +116,16 @@ def out_file(kinds: tuple[str, ...] = (), help: str = "", metavar: str = "OUT") 
 def model_and_data(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add MODEL and DATA."""
     return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(command))
+
+
+def packing(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the inputs and options of verbs that pack files or unpack them; ``help`` is that of ``-o``."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        inputs = click.argument("inputs", nargs=-1, required=True, type=DATA, metavar="[MODEL] FILE...")
+        return inputs(out_file((), help)(as_json(traceback(command))))
+
+    return add
 
 
 def scoring(command: Callable[..., Any]) -> Callable[..., Any]:

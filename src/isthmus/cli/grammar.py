@@ -21,6 +21,7 @@ from isthmus.cli.arguments import (
     fitting_options,
     model_and_data,
     out_file,
+    packing,
     scoring,
     traceback,
 )
@@ -348,11 +349,34 @@ def compare(**asked: Any) -> None:
 
 
 @main.command()
-@click.argument("model", type=MODEL)
+@click.option("--error", metavar="BOUND", help="Of a value: abs:1e-3, rel:1e-4 of the range, psnr:60 or lossless.")
+@packing("The compressed file, or of several files the folder for them.")
+def compress(**asked: Any) -> None:
+    """Compress arrays (.npy) so that no value is off by more than --error, with a MODEL as predictor if given."""
+    from isthmus.cli import compressing
+
+    compressing.compress(**asked)
+
+
+@main.command()
+@packing("The .npy file, or of several files the folder for them.")
+def decompress(**asked: Any) -> None:
+    """Write what compressed files hold."""
+    from isthmus.cli import compressing
+
+    compressing.decompress(**asked)
+
+
+@main.command()
+@click.argument("model", type=MODEL, metavar="MODEL|FILE")
 @as_json
 @traceback
 def info(**asked: Any) -> None:
-    """Say what MODEL is: data, parts, sizes, figures of the fit."""
+    """Say what MODEL is (data, parts, sizes, figures of the fit), or what a compressed FILE holds."""
+    if asked["model"].is_file():
+        from isthmus.cli import compressing
+
+        return compressing.info(**asked)
     from isthmus.cli import fitting
 
     fitting.info(**asked)

@@ -1,0 +1,150 @@
+"""What ``compress``, ``decompress`` and ``info FILE`` do, for arrays."""
+
+from __future__ import annotations
+
+import stat
+import tokenize
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from isthmus.cli.inputs import open_model
+from isthmus.cli.outputs import check_not_input
+from isthmus.cli.running import wrong_call
+from isthmus.cli.talk import figures
+from isthmus.coding import CorruptStreamError
+from isthmus.files import atomic
+from isthmus.jobs.arrays import ArrayCompressor, ArrayFacts, array_facts
+from isthmus.saving.folder import MODEL
+
+__all__ = ["compress", "decompress", "info"]
+
+ARRAY_SUFFIX = ".npy"
+SUFFIX = ".aec"
+
+
+def compress(inputs: Sequence[Path], out: Path, error: str | None, as_json: bool) -> None:
+    """Write each array of the inputs as a compressed file."""
+    model, files = _split(inputs, "compress")
+    if error is None:
+        raise click.UsageError("Missing option '--error': how far off may a value be? Such as abs:1e-3 or lossless.")
+    for file in files:
+        if file.suffix.lower() != ARRAY_SUFFIX:
+            raise click.UsageError(f"{str(file)!r} is no .npy file; other arrays are saved as one by numpy.save.")
+    with wrong_call():
+        compressor = ArrayCompressor(error, model)
+    for file, target in _targets(files, out, SUFFIX):
+        _compress(compressor, file, target, as_json)
+
+
+def decompress(inputs: Sequence[Path], out: Path, as_json: bool) -> None:
+    """Write each compressed file of the inputs as an array."""
+    model, files = _split(inputs, "decompress")
+    with wrong_call():
+        compressor = ArrayCompressor(model=model)
+    for file, target in _targets(files, out, ARRAY_SUFFIX):
+        if target.suffix.lower() != ARRAY_SUFFIX:
+            raise click.UsageError(f"{str(target)!r} should end in .npy, for it is an array.")
+        _decompress(compressor, file, target, as_json)
+
+
+def info(model: Path, as_json: bool) -> None:
+    """Say what a compressed file is."""
+    with _explained(model):
+        data = _bytes(model)
+        facts = array_facts(data)
+    figures({"file": str(model)} | _told(facts, len(data)), as_json)
+
+
+def _compress(compressor: ArrayCompressor, file: Path, target: Path, as_json: bool) -> None:
+    array, size = _array(file), 0
+    with _explained(file), atomic(target) as part, part.open("wb") as opened:
+        for piece in compressor.pieces(array):
+            size += opened.write(piece)
+    figures({"file": str(file), "out": str(target)} | _told(array_facts(_bytes(target)), size), as_json)
+
+
+def _decompress(compressor: ArrayCompressor, file: Path, target: Path, as_json: bool) -> None:
+    with _explained(file), atomic(target) as part:
+        data = _bytes(file)
+        facts = array_facts(data)
+        if facts.nbytes:
+            # Mapped, so that an array may be larger than memory.
+            array = np.lib.format.open_memmap(
+                part, mode="w+", dtype=facts.dtype, shape=facts.shape, fortran_order=facts.fortran
+            )
+            compressor.decompress(data, out=array)
+            array.flush()
+        else:
+            with part.open("wb") as opened:
+                np.save(opened, compressor.decompress(data))
+    figures({"file": str(file), "out": str(target)} | _told(facts, len(data)), as_json)
+
+
+def _told(facts: ArrayFacts, size: int) -> dict[str, Any]:
+    """Return what a compressed array is, for people and ``--json``."""
+    values = max(facts.nbytes // facts.dtype.itemsize, 1)
+    return {
+        "holds": "array",
+        "shape": list(facts.shape),
+        "dtype": facts.dtype.name,
+        "error": str(facts.error),
+        "largest_error": facts.bound,
+        "model": f"{facts.model:016x}" if facts.model else None,
+        "blocks": facts.blocks,
+        "bytes": size,
+        "bytes_before": facts.nbytes,
+        "ratio": facts.nbytes / size,
+        "bits_per_value": 8 * size / values,
+    }
+
+
+def _split(inputs: Sequence[Path], verb: str) -> tuple[Any, list[Path]]:
+    """Return the model, if the first input is one, and the files."""
+    first, *rest = inputs
+    if not (first / MODEL).is_file():
+        return None, list(inputs)
+    if not rest:
+        raise click.UsageError(f"Missing argument 'FILE': {str(first)!r} is a model; what is it to {verb}?")
+    return open_model(first)[0], rest
+
+
+def _targets(files: Sequence[Path], out: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
+    """Yield each file and where its result goes: for one file ``out``, for many a file in the folder ``out``."""
+    into = len(files) > 1 or out.is_dir()
+    targets = [out / file.with_suffix(suffix).name if into else out for file in files]
+    if len(set(targets)) < len(targets):
+        raise click.UsageError("two of the files have the same name; what they become would too.")
+    for target in targets:
+        check_not_input(target, *files)
+    yield from zip(files, targets, strict=True)
+
+
+def _array(file: Path) -> np.ndarray:
+    """Return the array of a .npy file, mapped."""
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
+        raise ValueError(f"{file} is no .npy file of numbers, or damaged: {str(error)[:80]}") from error
+
+
+def _bytes(path: Path) -> memoryview:
+    """Return what is in a file, mapped."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is no plain file.")
+    if not path.stat().st_size:
+        raise CorruptStreamError("the file is empty.")
+    return memoryview(np.memmap(path, mode="r"))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Name the file where something is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

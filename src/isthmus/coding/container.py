@@ -1,0 +1,184 @@
+"""The container: what a compressed file looks like, whatever is in it; and reading it within bounds."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from isthmus.coding.errors import CorruptStreamError
+
+__all__ = ["ARRAY", "IMAGE", "KINDS", "MAGIC", "VECTORS", "Chunk", "Contents", "pieces", "read", "write"]
+
+MAGIC = b"\x89AEC\r\n\x1a\n"
+MAJOR, MINOR = 1, 0
+IMAGE, ARRAY, VECTORS = 1, 2, 3
+KINDS = {IMAGE: "image", ARRAY: "array", VECTORS: "vectors"}
+START = struct.Struct("<8sBBHQI")
+CRC = struct.Struct("<I")
+CHUNK = struct.Struct("<4sI")
+END = b"END "
+MAX_HEADER = 1 << 16
+MAX_CHUNKS = 1 << 20
+
+
+class Chunk(NamedTuple):
+    """A named piece of a file.
+
+    Attributes
+    ----------
+    name : bytes
+        Four ASCII letters, digits or spaces. A lower-case first letter says that a reader
+        who does not know the name may skip it.
+    payload : bytes or memoryview
+        At most 4 GiB.
+    """
+
+    name: bytes
+    payload: bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a file.
+
+    Attributes
+    ----------
+    kind : int
+        IMAGE, ARRAY or VECTORS.
+    model : int
+        The first eight bytes of the model's digest; 0 for none.
+    header : bytes
+        What the kind says of the whole, such as sizes.
+    chunks : list of Chunk
+        In the file's order, without END and those that may be skipped.
+    """
+
+    kind: int
+    model: int
+    header: bytes
+    chunks: list[Chunk]
+
+
+def pieces(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0) -> Iterator[bytes]:
+    """Yield a file piece by piece, so that neither it nor its chunks need be in memory at once.
+
+    Layout, little endian: magic (8 bytes: ``89 41 45 43 0D 0A 1A 0A``), major and minor
+    version (u8 each), kind (u16), model id (u64), length of the header (u32), the header,
+    CRC-32 of all this (u32); chunks: name (4 bytes), length (u32), payload, CRC-32 of the
+    three (u32); the last chunk is ``END `` and empty.
+
+    Raises
+    ------
+    ValueError
+        If a name is no chunk's name, or header or payload are too long.
+    """
+    if len(header) > MAX_HEADER:
+        raise ValueError(f"a header has at most {MAX_HEADER} bytes, got {len(header)}.")
+    start = START.pack(MAGIC, MAJOR, MINOR, kind, model, len(header)) + header
+    yield start + CRC.pack(zlib.crc32(start))
+    for name, payload in chunks:
+        if not _is_name(name) or len(payload) >= 1 << 32:
+            raise ValueError(f"a chunk has a name of four letters and less than 4 GiB, got {name!r}, {len(payload)}.")
+        yield _whole(name, payload)
+    yield _whole(END, b"")
+
+
+def write(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0) -> bytes:
+    """Return a file; see :func:`pieces`.
+
+    Examples
+    --------
+    >>> data = write(ARRAY, b"head", [Chunk(b"RESI", b"12345"), Chunk(b"note", b"may be skipped")])
+    >>> found = read(data, known=(b"RESI",))
+    >>> found.header, [bytes(chunk.payload) for chunk in found.chunks]
+    (b'head', [b'12345'])
+    """
+    return b"".join(pieces(kind, header, chunks, model=model))
+
+
+def read(data: bytes | memoryview, *, known: Iterable[bytes], max_chunks: int = MAX_CHUNKS) -> Contents:
+    """Return what is in a file; payloads are views of ``data``, so that nothing is copied.
+
+    Parameters
+    ----------
+    data : bytes-like
+        The whole file.
+    known : iterable of bytes
+        Names of the chunks that the caller understands.
+    max_chunks : int, default=2**20
+        The most that are read.
+
+    Raises
+    ------
+    CorruptStreamError
+        If it is not such a file, of a later version, cut short or damaged anywhere, has more
+        chunks than allowed, one that is not known and may not be skipped, or bytes after its end.
+    """
+    view = memoryview(data).cast("B")
+    if bytes(view[:8]) != MAGIC:
+        raise CorruptStreamError("this is no file of isthmus compress: it does not begin as one.")
+    if len(view) < START.size:
+        raise _cut_short(len(view))
+    _, major, minor, kind, model, length = START.unpack_from(view)
+    if major != MAJOR:
+        raise CorruptStreamError(
+            f"the file has format {major}.{minor}, this version reads {MAJOR}.x. Install the version that wrote it."
+        )
+    if length > MAX_HEADER:
+        raise CorruptStreamError(
+            f"the header claims {length} bytes, more than the {MAX_HEADER} it may have: it is damaged."
+        )
+    end = START.size + length
+    _check(view, 0, end, "header")
+    if kind not in KINDS:
+        raise CorruptStreamError(f"the file holds something of kind {kind}, which this version does not know.")
+    chunks = list(_chunks(view, end + CRC.size, frozenset(known), max_chunks))
+    return Contents(kind, model, bytes(view[START.size : end]), chunks)
+
+
+def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: int) -> Iterator[Chunk]:
+    for _ in range(max_chunks + 1):
+        if len(view) - place < CHUNK.size:
+            raise _cut_short(len(view))
+        name, length = CHUNK.unpack_from(view, place)
+        if not _is_name(name):
+            raise CorruptStreamError(f"what should be a chunk at byte {place} is none: the file is damaged.")
+        begin = place + CHUNK.size
+        end = begin + length
+        _check(view, place, end, f"chunk {name.decode()!r} at byte {place}")
+        place = end + CRC.size
+        if name == END:
+            if length or place != len(view):
+                raise CorruptStreamError(
+                    f"there are {len(view) - place + length} bytes where the file should have ended."
+                )
+            return
+        if name in known:
+            yield Chunk(name, view[begin:end])
+        elif not name[:1].islower():
+            raise CorruptStreamError(f"chunk {name.decode()!r} is not known to this version, and may not be skipped.")
+    raise CorruptStreamError(f"the file has more than {max_chunks} chunks, the most that are read.")
+
+
+def _check(view: memoryview, begin: int, end: int, what: str) -> None:
+    """Check that bytes are there, and that the CRC-32 after them is theirs."""
+    if len(view) - end < CRC.size:
+        raise _cut_short(len(view))
+    if CRC.unpack_from(view, end)[0] != zlib.crc32(view[begin:end]):
+        raise CorruptStreamError(f"{what} is damaged: its checksum does not fit.")
+
+
+def _cut_short(length: int) -> CorruptStreamError:
+    return CorruptStreamError(f"the file ends too early, after {length} bytes: it is cut short or damaged.")
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) == 4 and all(byte == 0x20 or chr(byte).isalnum() and byte < 128 for byte in name)
+
+
+def _whole(name: bytes, payload: bytes | memoryview) -> bytes:
+    chunk = CHUNK.pack(name, len(payload)) + payload
+    return chunk + CRC.pack(zlib.crc32(chunk))
