@@ -7,14 +7,18 @@ from torch import nn
 
 from isthmus import jobs, names
 from isthmus.batch import Batch, Code
-from isthmus.bottlenecks import Binary, Gaussian, Linear, OneHot
+from isthmus.bottlenecks import Binary, EntropyBottleneck, Gaussian, Linear, OneHot
 from isthmus.checks import check_job, check_part
 from isthmus.corruptions import Affine, Mask
-from isthmus.losses import CellLikelihood, GaussianLikelihood
+from isthmus.losses import CellLikelihood, GaussianLikelihood, SquaredError
 from isthmus.modalities import Images
 from isthmus.networks import (
     ConvDecoder,
     ConvEncoder,
+    GDNDecoder,
+    GDNEncoder,
+    LappedDecoder,
+    LappedEncoder,
     MLPDecoder,
     MLPEncoder,
     RecurrentDecoder,
@@ -29,6 +33,7 @@ from isthmus.penalties import Consistency, Contractive, Information
 
 PARTS = [pytest.param(cls, slot, id=cls.__name__) for slot, parts in names.slots().items() for cls in parts.values()]
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 7, 5, 3), dtype=np.uint8)
+CODEC = {"X": IMAGES, "bottleneck": EntropyBottleneck((0.01, 0.1)), "loss": SquaredError()}
 SERIES = [np.random.default_rng(i).normal(size=(4 + i % 4, 2)) for i in range(16)]
 
 
@@ -66,6 +71,12 @@ def test_every_job_keeps_the_contract(name):
         (ConvEncoder((4, 8), shortcut=False, width=8), {"X": IMAGES, "corruption": Mask(0.5)}),
         (ConvDecoder((8, 4), upsampling="unpooling", norm="batch", residual=True), {"X": IMAGES}),
         (ConvDecoder((4,), upsampling="nearest"), {"X": IMAGES, "encoder": ConvEncoder((4,), flatten=False)}),
+        (LappedEncoder(6, 4, 4), {"X": IMAGES, "corruption": Mask(0.5)}),
+        (LappedEncoder(6, branch=(4, 6)), CODEC),
+        (LappedDecoder(filter=(6,), told=True), CODEC | {"encoder": LappedEncoder(6)}),
+        (GDNEncoder((4,), 6, shortcut=False), CODEC),
+        (GDNDecoder((4,), told=True), CODEC | {"encoder": GDNEncoder((4,), 6)}),
+        (EntropyBottleneck((0.05,), mixture=2, told=False), {}),
         (Gaussian(2, beta=4.0, free_bits=0.5), {}),
         (Gaussian(2, warm_up=0.5), {}),
         (Images(likelihood="bernoulli", binarize="dynamic"), {"X": IMAGES}),

@@ -34,7 +34,7 @@ class EntropyBottleneck(Part):
         For each level, ascending, how much distortion counts beside the rate: bits a pixel for a
         mean squared error of one, in steps of 8-bit values.
     mixture : int, default=3
-        Logistic distributions that a channel's density is mixed from.
+        Logistic distributions that a channel's density is mixed from, at least 2.
     settle : float, default=0.15
         Share of the training, at its end, in which encoder and steps stay as they are and the
         density and the decoder learn from what is truly written.
@@ -189,8 +189,8 @@ class EntropyBottleneck(Part):
         ascending = all(one < other for one, other in zip((0.0, *given), given, strict=False))
         if not given or not ascending:
             raise ValueError(f"trade_offs must ascend from above 0, got {given!r:.80}.")
-        if not 1 <= self.mixture <= 16:
-            raise ValueError(f"mixture must be 1 to 16 distributions, got {self.mixture}.")
+        if not 2 <= self.mixture <= 16:
+            raise ValueError(f"mixture must be 2 to 16 distributions, got {self.mixture}.")
         if not 0 <= self.settle <= 1:
             raise ValueError(f"settle is a share of the training, within 0 and 1, got {self.settle}.")
 
