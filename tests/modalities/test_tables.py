@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from isthmus.modalities import Tables
-from isthmus.modalities.columns import encode
+from isthmus.modalities.columns import Encoder
 from isthmus.rows import as_rows
 
 RNG = np.random.default_rng(0)
@@ -144,9 +144,9 @@ def test_all_at_once_equals_column_by_column():
     assert [column["squash"] is None for column in table.columns] == [False, False, True, False]
     batch = batch_of(table, array)
     for i, facts in enumerate(table.columns):
-        cells, missing = encode(pl.Series(array[:, i]), facts)
-        np.testing.assert_array_equal(batch.x[:, i].numpy(), cells)
-        np.testing.assert_array_equal(batch.mask[:, i].numpy(), ~missing)
+        cells, missing = Encoder([facts])([pl.Series(array[:, i])])
+        np.testing.assert_array_equal(batch.x[:, i].numpy(), cells[:, 0])
+        np.testing.assert_array_equal(batch.mask[:, i].numpy(), ~missing[:, 0])
 
 
 def test_pieces_join_to_the_whole(monkeypatch):

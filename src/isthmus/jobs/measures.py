@@ -216,8 +216,8 @@ class RankScale:
 
     def quantiles(self, columns: int | slice, values: np.ndarray) -> np.ndarray:
         """Return the normal quantiles of the ranks of values ``([columns, ]b)`` among those of columns to scale."""
-        known, values = self._known[columns], torch.from_numpy(np.ascontiguousarray(values))
-        below, upto = (torch.searchsorted(known, values, right=right) for right in (False, True))
+        known, asked = self._known[columns], torch.from_numpy(np.ascontiguousarray(values))
+        below, upto = (torch.searchsorted(known, asked, right=right) for right in (False, True))
         return ndtri((below + upto + 1).numpy() / (2 * known.shape[-1] + 2))
 
 

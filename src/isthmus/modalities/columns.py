@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ __all__ = [
     "LIMIT",
     "NEVER_SEEN",
     "NUMERIC",
+    "Encoder",
     "decode",
     "decode_numbers",
-    "encode",
     "encode_numbers",
     "flags_of",
     "infer",
@@ -69,7 +70,7 @@ def _is_identifier(series: pl.Series) -> bool:
 
 
 def learn(series: pl.Series, kind: str, heavy_tails: str, n_points: int = POINTS) -> dict[str, Any]:
-    """Return the facts of a column: what :func:`encode` and :func:`decode` need, and a sketch of its cells.
+    """Return the facts of a column: what :class:`Encoder` and :func:`decode` need, and a sketch of its cells.
 
     Parameters
     ----------
@@ -147,38 +148,65 @@ def _squash(values: np.ndarray) -> tuple[float, float]:
     return middle, unit if math.isfinite(unit) else 1e300
 
 
-def encode(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's cells as float64 and where they are missing.
+class Encoder:
+    """Cells of a table as numbers: one matrix for all columns.
 
     A number is in standard deviations from its mean, a category is the rank of its value
     plus one, a category not seen while fitting is 0. A boolean is 0 or 1; see :func:`flags_of`.
+    Where a cell is missing there is a 0.
 
     Parameters
     ----------
-    series : polars.Series
-        The column's cells.
-    facts : dict
-        Of the column, from :func:`learn`.
-    begin : int, default=0
-        The first cell's row, for the messages.
-
-    Raises
-    ------
-    ValueError
-        If a number is infinite or a cell is none of the column's kind.
+    columns : sequence of dict
+        The facts of each column, from :func:`learn`.
     """
-    kind = facts["kind"]
-    missing = missing_of(series)
-    if kind == "category":
-        values = facts["values"]
-        if not values:
-            return np.zeros(len(series)), missing
-        ranks = list(range(1, len(values) + 1))
-        index = words_of(series, facts).replace_strict(values, ranks, default=0, return_dtype=pl.Int64)
-        return index.fill_null(0).to_numpy().astype(np.float64), missing
-    if kind == "boolean":
-        return np.nan_to_num(flags_of(series, facts, begin), nan=0.0), missing
-    return encode_numbers(numbers_of(series, kind, begin), facts), missing
+
+    def __init__(self, columns: Sequence[dict[str, Any]]):
+        self._columns = columns
+        self._ranks = [
+            {None: np.nan} | {value: rank for rank, value in enumerate(facts.get("values", ()), start=1)}
+            for facts in columns
+        ]
+        self._centers = np.array([facts.get("center", 0.0) for facts in columns])
+        self._scales = np.array([facts.get("scale", 1.0) for facts in columns])
+        self._bent = [i for i, facts in enumerate(columns) if facts.get("squash")]
+        self._bends = np.array([columns[i]["squash"] for i in self._bent]).reshape(-1, 2).T
+
+    def __call__(self, cells: Sequence[pl.Series], begin: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return columns as a float64 matrix, and where cells are missing.
+
+        Parameters
+        ----------
+        cells : sequence of polars.Series
+            The columns.
+        begin : int, default=0
+            The first row's number, for the messages.
+
+        Raises
+        ------
+        ValueError
+            If a number is infinite or a cell is none of the column's kind.
+        """
+        values = np.empty((len(cells[0]), len(cells)))
+        for i, (series, facts) in enumerate(zip(cells, self._columns, strict=True)):
+            kind = facts["kind"]
+            if kind == "category":
+                ranks = self._ranks[i]
+                values[:, i] = [ranks.get(word, 0) for word in words_of(series, facts).to_list()]
+            else:
+                values[:, i] = flags_of(series, facts, begin) if kind == "boolean" else numbers_of(series, kind, begin)
+        return self.scaled(values)
+
+    def scaled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same of values in the columns' own units, NaN where missing; they are overwritten."""
+        missing = np.isnan(values)
+        with np.errstate(over="ignore"):
+            if self._bent:
+                values[:, self._bent] = _bend(values[:, self._bent], *self._bends)
+            values -= self._centers
+            values /= self._scales
+        values[missing] = 0.0
+        return np.clip(values, -LIMIT, LIMIT, out=values), missing
 
 
 def encode_numbers(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
@@ -248,6 +276,8 @@ def words_of(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
 def numbers_of(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
     """Return cells as float64, NaN where missing; refuse those of another type and infinity."""
     values = _numbers(series, kind)
+    if np.isfinite(values).all():
+        return values
     bad = np.isnan(values) & ~missing_of(series)
     if bad.any():
         first = int(bad.argmax())
@@ -285,14 +315,13 @@ def _numbers(series: pl.Series, kind: str) -> np.ndarray:
             series = _dates(series, kind)
         elif dtype in (pl.Time, pl.Duration):
             return np.full(len(series), np.nan)
-        series = series.cast(pl.Date if kind == "date" else pl.Datetime("us")).to_physical()
-    elif kind == "boolean":
-        if dtype == pl.String:
-            series = series.str.strip_chars().str.to_lowercase()
-            series = series.replace_strict(list(WORDS), list(WORDS.values()), default=None, return_dtype=pl.Float64)
-        series = series.cast(pl.Float64, strict=False)
-        series = series.zip_with(series.is_in([0.0, 1.0]), pl.Series([None], dtype=pl.Float64))
-    return series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        series = series.cast(pl.Date if kind == "date" else pl.Datetime("us")).cast(pl.Int64)
+    elif kind == "boolean" and dtype == pl.String:
+        series = series.str.strip_chars().str.to_lowercase()
+        series = series.replace_strict(list(WORDS), list(WORDS.values()), default=None, return_dtype=pl.Float64)
+    # What is null is NaN in numpy.
+    values = series.cast(pl.Float64, strict=False).to_numpy()
+    return np.where((values == 0) | (values == 1), values, np.nan) if kind == "boolean" else values
 
 
 def _dates(text: pl.Series, kind: str) -> pl.Series:
@@ -309,7 +338,8 @@ def _shown(cell: Any) -> str:
 
 def missing_of(series: pl.Series) -> np.ndarray:
     """Return where cells are missing: null or NaN."""
-    missing = series.is_null()
     if series.dtype.is_float():
-        missing = missing | series.is_nan().fill_null(True)
-    return missing.to_numpy()
+        return np.isnan(series.to_numpy())
+    gone = series.null_count()
+    # polars answers with a query, which takes longer than all else that a table of one row needs.
+    return series.is_null().to_numpy() if 0 < gone < len(series) else np.full(len(series), gone > 0)

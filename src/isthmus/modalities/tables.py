@@ -16,9 +16,8 @@ from isthmus.layers import check_choice, principal_components
 from isthmus.losses import CellLikelihood, GaussianLikelihood
 from isthmus.modalities.columns import (
     KINDS,
-    LIMIT,
+    Encoder,
     decode,
-    encode,
     infer,
     learn,
     learn_numbers,
@@ -129,11 +128,7 @@ class Tables(Part):
             for column in columns
         ]
         self._is_plain = all(column["kind"] in ("number", "integer") for column in columns)
-        if self._is_plain:
-            self._centers = np.array([column["center"] for column in columns])
-            self._scales = np.array([column["scale"] for column in columns])
-            self._bent = [i for i, column in enumerate(columns) if column["squash"]]
-            self._bends = np.array([columns[i]["squash"] for i in self._bent]).reshape(-1, 2).T
+        self._encoder = Encoder(columns)
 
     def example(self) -> dict[str, Any]:
         """Return the facts of an example, which the other parts are built from."""
@@ -161,7 +156,7 @@ class Tables(Part):
             piece = slice(begin, min(begin + step, n))
             cells, missing = self._encode(rows.take(piece), begin)
             x[piece] = torch.from_numpy(cells)
-            if missing is not None:
+            if missing.any():
                 mask = torch.ones(n, len(self.columns), dtype=torch.bool) if mask is None else mask
                 mask[piece] = torch.from_numpy(~missing)
         return Batch(x, mask)
@@ -188,16 +183,19 @@ class Tables(Part):
             If a column is missing. Of columns that are not ours a note is logged, once.
         """
         frame = _to_frame(given)
+        columns = frame.columns
+        if columns == self.names:
+            return frame
         nameless = isinstance(given, np.ndarray) or self.container == "numpy"
         if nameless and not self.ignored and frame.width == len(self.names):
-            return frame.rename(dict(zip(frame.columns, self.names, strict=True)))
-        absent = [name for name in self.names if name not in frame.columns]
+            return frame.rename(dict(zip(columns, self.names, strict=True)))
+        absent = sorted({*self.names} - {*columns}, key=self.names.index)
         if absent:
             raise ValueError(
                 f"the table lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}; "
-                f"it has {', '.join(frame.columns)}. The model was fitted on {', '.join(self.names)}."
+                f"it has {', '.join(columns)}. The model was fitted on {', '.join(self.names)}."
             )
-        extra = [] if self._told else [name for name in frame.columns if name not in {*self.names, *self.ignored}]
+        extra = [] if self._told else [name for name in columns if name not in {*self.names, *self.ignored}]
         if extra:
             self._told = True
             logger.warning("not used, for the model was fitted without: %s", ", ".join(extra))
@@ -256,33 +254,16 @@ class Tables(Part):
         rank = int((share < 0.95).sum()) + 1
         return max(1, min(rank, 32, max(1, len(self.columns) - 1)))
 
-    def _encode(self, given: np.ndarray | pl.DataFrame, begin: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return cells and where they are missing (None: nowhere) of rows from this position on."""
-        if isinstance(given, np.ndarray) and self._is_plain and _is_plain(given) and not self.ignored:
-            self._check_width(given.shape[1])
-            return self._encode_array(given, begin)
-        frame = self.arrange(given)
-        encoded = [encode(frame[column["name"]], column, begin) for column in self.columns]
-        missing = np.stack([missing for _, missing in encoded], 1)
-        return np.stack([cells for cells, _ in encoded], 1), missing if missing.any() else None
-
-    def _encode_array(self, array: np.ndarray, begin: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Encode plain numbers, all columns at once; the same as ``encode`` of each."""
-        cells = np.array(array, dtype=np.float64)
-        missing = None
-        if array.dtype.kind == "f" and not np.isfinite(cells).all():
+    def _encode(self, given: np.ndarray | pl.DataFrame, begin: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return cells and where they are missing, of rows from this position on."""
+        if not (isinstance(given, np.ndarray) and self._is_plain and _is_plain(given) and not self.ignored):
+            return self._encoder(self.arrange(given).get_columns(), begin)
+        self._check_width(given.shape[1])
+        values = np.array(given, dtype=np.float64)
+        if not np.isfinite(values).all():
             for i, name in enumerate(self.names):
-                _check_finite(array[:, i], name, begin)
-            missing = np.isnan(cells)
-        with np.errstate(over="ignore"):
-            if self._bent:
-                middles, units = self._bends
-                cells[:, self._bent] = np.arcsinh((cells[:, self._bent] - middles) / units)
-            cells -= self._centers
-            cells /= self._scales
-        if missing is not None:
-            cells[missing] = 0.0
-        return np.clip(cells, -LIMIT, LIMIT, out=cells), missing
+                _check_finite(given[:, i], name, begin)
+        return self._encoder.scaled(values)
 
     def _check_width(self, width: int) -> None:
         if width != len(self.columns):
