@@ -12,8 +12,8 @@ from drawing import command
 from scipy.ndimage import gaussian_filter
 
 from isthmus import AutoEncoder, pictures
-from isthmus.jobs import SeriesDetector
-from isthmus.jobs.image_scores import ImageCosts
+from isthmus.jobs import AnomalyDetector, SeriesDetector
+from isthmus.jobs.alerting import severity_of
 
 DAY, SIDE = 48, 48
 
@@ -51,25 +51,20 @@ def pump(days: int, random: np.random.Generator) -> np.ndarray:
 def images() -> Any:
     """Pieces of cloth: two as they should be, and four with faults."""
     random = np.random.default_rng(0)
-    normal, held_out, new = cloth(800, random), cloth(200, random), cloth(6, random)
+    good, new = cloth(1000, random), cloth(6, random)
     new[2, 20:23] = new[2, 24:27]
     y, x = np.mgrid[:SIDE, :SIDE]
     new[3] *= 1 - 0.35 * np.exp(-((y - 14) ** 2 + (x - 32) ** 2) / 40)
     new[4, 26:38, 10:22] = gaussian_filter(new[4], 3)[26:38, 10:22]
     new[5] = gaussian_filter(new[5], 1.0)
     names = ["as it should be", "as it should be", "a thread pulled", "a stain", "worn", "out of focus"]
-    model = AutoEncoder("images(network='dense')", random_state=0, threads=1).fit(bytes_of(normal))
-
-    def split(cloths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        given = bytes_of(cloths)
-        return given[..., None] / 255, (given[..., None] - model.reconstruct(given)[..., None].astype(float)) / 255
-
-    usual = ImageCosts.measure(*split(held_out))
-    limit = np.quantile(usual.costs(*split(held_out)), 0.99)
-    pixels, errors = split(new)
-    titles = [f"{name}: {cost / limit:.1f}" for name, cost in zip(names, usual.costs(pixels, errors), strict=True)]
-    heat = np.maximum(usual.heat(pixels, errors) - 3, 0)
-    return pictures.fault_strip(pixels, np.clip(pixels - errors, 0, 1), heat, titles, most=9.0, scale=1.35)
+    detector = AnomalyDetector(AutoEncoder("images(network='dense')", threads=1), random_state=0).fit(bytes_of(good))
+    given = bytes_of(new)
+    severity = severity_of(detector, detector.score_samples(given))
+    titles = [f"{name}: {far:.1f}" for name, far in zip(names, severity, strict=True)]
+    heat = np.maximum(np.sqrt(detector.heat(given)) - 3, 0)
+    expected = detector.estimator_.reconstruct(given)
+    return pictures.fault_strip(given, expected, heat, titles, most=9.0, scale=1.35)
 
 
 def cloth(n: int, random: np.random.Generator) -> np.ndarray:

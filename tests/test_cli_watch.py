@@ -51,6 +51,7 @@ def test_alarms_are_those_of_python_with_times_and_spans(folder, tmp_path):
     assert 118 <= worst["span"][0] <= worst["span"][1] <= 127
     assert worst["reasons"][0]["feature"] == "load"
     assert worst["start_time"].startswith("2026-01-0")
+    assert f"200 steps watched, {len(alarms)} alarm" in done.stderr
     assert "wrong" in done.stderr and "false alarms in 1,000 normal steps" in done.stderr
     assert (tmp_path / "a.png").stat().st_size > 10_000
 

@@ -65,13 +65,13 @@ def issues_said(issues: Iterable[dict[str, Any]]) -> str:
 
     Examples
     --------
-    >>> issues_said([{"feature": "age", "issue": "missing"}])
-    'age: missing'
+    >>> issues_said([{"feature": "age", "issue": "missing"}, {"feature": "fee", "issue": "out of range", "value": 9.5}])
+    'age: missing; fee 9.5: out of range'
     """
     said = []
     for issue in issues:
         value = f" {_short(issue['value'])}" if "value" in issue else ""
-        said.append(f"{issue['feature']}: {issue['issue']}{value}")
+        said.append(f"{issue['feature']}{value}: {issue['issue']}")
     return "; ".join(said)
 
 

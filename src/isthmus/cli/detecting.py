@@ -187,6 +187,8 @@ def detect(
     tally = _tally(fitted, rule, decision, known)
     _say_why_none(rule, tally["alerts"], len(given))
     done(given, out, as_json, f"scored, {count(tally['alerts'], 'alert')}: {rule.said()}", **tally)
+    if known is not None:
+        say(known.said(decision.alert))
 
 
 def _report(path: Path, fitted: AnomalyDetector, given: Given, *rest: Any) -> None:

@@ -47,6 +47,12 @@ class Known:
             "observed_false_alarms": float(alert[normal].mean()),
         }
 
+    def said(self, alert: np.ndarray) -> str:
+        """Return in words how right alerts are."""
+        figures, raised = self.figures(alert), int((alert & self.labelled).sum())
+        right = f"; of {count(raised, 'alert')} with a label that is {100 * figures['true_alerts'] / raised:.3g} %"
+        return f"{figures['true_alerts']} of {figures['anomalies']} known anomalies found{right if raised else ''}"
+
 
 def known_anomalies(labels: Sequence[Any]) -> Known:
     """Return which rows are anomalies: those labelled 1 or true, or of two other labels the rarer.

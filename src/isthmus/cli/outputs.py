@@ -146,10 +146,10 @@ def write_lines(out: Path, records: Iterable[dict[str, Any]]) -> None:
         opened.writelines(json_text(record) + "\n" for record in records)
 
 
-def done(given: Given, out: Path, as_json: bool, said: str, **values: Any) -> None:
-    """Say what was done and where it was written; print the figures if asked."""
+def done(given: Given, out: Path, as_json: bool, said: str, *, to: str = "", **values: Any) -> None:
+    """Say what was done, ``to`` all rows or to what else, and where it was written; print the figures if asked."""
     aside = f", {len(given.rows.set_aside)} set aside" if given.rows.set_aside else ""
-    say(f"{count(len(given), 'row')} {said}{aside}; written to {said_place(out)}")
+    say(f"{to or count(len(given), 'row')} {said}{aside}; written to {said_place(out)}")
     if as_json:
         figures(given.tally() | values | {"out": str(out)}, True)
 

@@ -82,9 +82,10 @@ def watch(
     if picture is not None:
         _draw(fitted, given, scores, alarms, picture)
     steps = len(rows.values)
-    said = f"of {count(steps, 'step')} watched, {count(len(alarms), 'alarm')}: score below {fitted.offset_:.4g}"
+    said = f"watched, {count(len(alarms), 'alarm')}: score below {fitted.offset_:.4g}"
+    to = count(steps, "step") + (f" of {len(rows)} series" if len(rows) > 1 else "")
     tally = {"steps": steps, "alarms": len(alarms), "threshold": fitted.offset_, "held_out": dict(fitted.held_out_)}
-    done(given, out, as_json, said, **tally, false_alarm_rate=fitted.false_alarm_rate)
+    done(given, out, as_json, said, to=to, **tally, false_alarm_rate=fitted.false_alarm_rate)
     held_out_said(fitted)
 
 

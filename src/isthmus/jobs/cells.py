@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from isthmus.jobs.job import choose
 from isthmus.module import AutoEncoderModule
 from isthmus.rows import Rows
 
-__all__ = ["Cells", "TypicalErrors", "cells_of", "cells_of_stored", "errors_of"]
+__all__ = ["Cells", "TypicalErrors", "cells_of", "cells_of_stored", "errors_of", "exact"]
 
 CHUNK = 4_096
 # Of the typical error, in pseudo-rows: a handful of held-out rows is no measure of a cell.
@@ -71,6 +72,19 @@ def cells_of_stored(estimator: AutoEncoder, stored: Batch, begin: int = 0) -> It
         found = (*errors_of(estimator.module_, step.output, step.target), step.code.z.flatten(1).double())
         expected, error, observed, code = (tensor.cpu().numpy() for tensor in found)
         yield Cells(begin + piece.start, stored[piece], step.output.cpu(), expected, error, observed, code)
+
+
+def exact(estimator: AutoEncoder) -> AutoEncoder:
+    """Return an auto-encoder with the same weights that computes in double precision, where it is on a processor.
+
+    Logarithms of small errors hang on the last digits of float32, and these on how many rows are computed at once.
+    """
+    weight = next(estimator.module_.parameters())
+    if weight.device.type != "cpu" or weight.dtype == torch.float64:
+        return estimator
+    found = copy.copy(estimator)
+    found.module_ = copy.deepcopy(estimator.module_).double()
+    return found
 
 
 def errors_of(module: AutoEncoderModule, output: Tensor, target: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.decisions import threshold_at
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.baselines import Matrix, NeighborDistance, PCAReconstruction
-from isthmus.jobs.cells import cells_of
 from isthmus.jobs.deciding import Deciding
 from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job, choose, is_table
@@ -220,7 +219,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         score, rows = self._score_of(), self._rows(X)
         modality = self.estimator_.modality_
         explained: list[dict[str, Any]] = []
-        for cells in cells_of(self.estimator_, rows):
+        for cells in score.cells_of(rows):
             if isinstance(modality, Tables):
                 found = cell_reasons(score, modality, rows, cells, n_reasons)
             else:
@@ -242,7 +241,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         score, rows = self._score_of(), self._rows(X)
         if isinstance(self.estimator_.modality_, Tables):
             raise ValueError("heat is of images and series; which cells of a table are odd is in explain(X).")
-        return np.concatenate([score.heat(cells) for cells in cells_of(self.estimator_, rows)])
+        return np.concatenate([score.heat(cells) for cells in score.cells_of(rows)])
 
     def baselines(self) -> dict[str, Any]:
         """Return PCA reconstruction, kNN distance and isolation forest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isthmus.batch import Batch
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored, errors_of
+from isthmus.jobs.cells import Cells, TypicalErrors, cells_of, cells_of_stored, errors_of, exact
 from isthmus.jobs.image_scores import ImageCosts
 from isthmus.jobs.job import choose
 from isthmus.jobs.made_up import made_up
@@ -134,6 +134,7 @@ class Score:
         random = np.random.default_rng(seed)
         images = None
         if MAPS in names:
+            estimator = exact(estimator)
             # One half says what is usual, the other what costs that gives.
             usual, held_out = _halves(held_out, random)
             images = ImageCosts.measure(*_images(estimator, usual))
@@ -154,7 +155,7 @@ class Score:
 
     def costs(self, rows: Rows) -> np.ndarray:
         """Return what rows cost, ``(n,)``; a row of which nothing was observed cannot be judged, and costs 0."""
-        pieces = [self._parts(cells).sum(1) for cells in cells_of(self.measures.estimator, rows)]
+        pieces = [self._parts(cells).sum(1) for cells in self.cells_of(rows)]
         return np.concatenate(pieces) if pieces else np.empty(0)
 
     def shares(self, cells: Cells) -> list[dict[str, float]]:
@@ -187,6 +188,10 @@ class Score:
         # Where no cell alone explains the cost, their errors share it.
         less = np.where(less.any(1, keepdims=True), less, error)
         return Told(expected, error, less / np.maximum(less.sum(1, keepdims=True), 1e-300), probabilities)
+
+    def cells_of(self, rows: Rows) -> Iterator[Cells]:
+        """Yield the cells of rows as the score sees them, piece by piece."""
+        return cells_of(self.measures.estimator, rows)
 
     def heat(self, cells: Cells) -> np.ndarray:
         """Return how odd each place of some images or series is, ``(b, *p)``: 1 is typical."""
@@ -245,7 +250,7 @@ class Score:
         images = None
         if MAPS in names:
             height, width = estimator.modality_.example()["shape"][:2]
-            images = ImageCosts.restored(state, (height, width))
+            images, estimator = ImageCosts.restored(state, (height, width)), exact(estimator)
         typical = TypicalErrors(arrays["error_total"], arrays["error_count"])
         measures = Measures(estimator, typical, names, reference, few, images)
         return cls(measures, arrays["units"], arrays["weights"])
