@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from isthmus import AutoEncoder
-from isthmus.jobs import AnomalyDetector
+from isthmus.jobs import AnomalyDetector, SeriesDetector
 from isthmus.jobs.counting import counts_of
 from isthmus.jobs.drift import DriftTest, find_drift
 from isthmus.modalities import Tables
@@ -188,6 +188,12 @@ def test_too_few_rows_and_wrong_params_are_refused(detector, model):
         DriftTest(detector, least=math.nan)
     with pytest.raises(ValueError, match="lacks the column kind"):
         find_drift(detector, frame(50).drop("kind"))
+
+
+def test_steps_of_series_are_refused_with_what_to_do_instead():
+    detector = SeriesDetector(AutoEncoder(**QUICK), window=8, random_state=0).fit(np.arange(200.0)[:, None] % 7)
+    with pytest.raises(ValueError, match="isthmus watch says"):
+        DriftTest(detector)
 
 
 def test_a_model_saved_without_counts_asks_for_rows_to_compare_with(model):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.jobs.counting import FEWEST, Counts, counts_in, counts_of, score_counts
 from isthmus.jobs.job import choose
+from isthmus.jobs.series import SeriesDetector
 from isthmus.metrics.shifts import holm, same_share, stability_index
 from isthmus.modalities import Tables
 from isthmus.rows import Rows, as_rows
@@ -89,7 +90,8 @@ class DriftTest:
     Raises
     ------
     ValueError
-        If a parameter is out of range, or a feature to ignore is not there.
+        If a parameter is out of range, a feature to ignore is not there, or the model judges
+        the steps of series, which are not independent of each other.
 
     Notes
     -----
@@ -133,6 +135,11 @@ class DriftTest:
             raise ValueError(f"level is a probability above 0 and below 1, got {level!r}.")
         if not least >= 0:
             raise ValueError(f"least is a population stability index of at least 0, got {least!r}.")
+        if isinstance(model, SeriesDetector):
+            raise ValueError(
+                "drift compares rows that are independent of each other, which the steps of series are not. "
+                "isthmus watch says how often new series ring, beside the held-out ones."
+            )
         self.model, self.level, self.least = model, level, least
         self._modality = getattr(model, "estimator_", model).modality_
         self._skipped: list[dict[str, str | None]] = []
