@@ -84,6 +84,14 @@ def test_another_job_is_refused_with_what_to_do(folder, tmp_path):
     assert "--for watch" in done.stderr
 
 
+def test_compare_says_before_it_fits_that_no_labelled_step_would_be_judged(tmp_path):
+    labels = pl.Series("wrong", ["no"] * 60 + ["yes"] * 6 + ["no"] * 134)
+    table(200, 1).with_columns(labels).write_csv(tmp_path / "t.csv")
+    done = isthmus("compare", tmp_path / "t.csv", "--for", "watch", "--labels", "wrong", status=1)
+    assert "the last 60 are judged, and all have one label there; 6 steps labelled yes" in done.stderr
+    assert "epoch" not in done.stderr
+
+
 @pytest.mark.slow
 def test_compare_fits_on_the_beginning_and_judges_the_end(tmp_path):
     labels = pl.Series("wrong", ["no"] * 160 + ["yes"] * 6 + ["no"] * 34)

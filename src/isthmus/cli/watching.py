@@ -34,7 +34,7 @@ def cut_in_time(
     Raises
     ------
     ValueError
-        If the labels are not of two values.
+        If the labels are not of two values, or those of the end are of one.
     """
     cut = len(rows.values) - round(len(rows.values) * share)
     train, test = (
@@ -53,7 +53,14 @@ def cut_in_time(
         raise ValueError(f"to watch takes labels of two values, normal and not; got {len(values)}.")
     rare = int(counts.argmin())
     say(f"anomalous are the steps labelled {values[rare]} ({counts[rare]} of {len(y)})")
-    return train, test, (codes == rare)[cut:]
+    anomalous = codes == rare
+    if not anomalous[cut:].any() or anomalous[cut:].all():
+        raise ValueError(
+            f"of the {len(y)} steps the last {len(y) - cut} are judged, and all have one label there; "
+            f"{int(anomalous[:cut].sum())} steps labelled {values[rare]} are before, where it is fitted. Give a series "
+            "that has some at its end."
+        )
+    return train, test, anomalous[cut:]
 
 
 def watch(
