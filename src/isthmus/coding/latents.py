@@ -215,7 +215,7 @@ class _Step:
         around = 2 * before + _neighbours(before, eight=True) // 2
         self.near = np.zeros((len(self.rows), len(channels)), np.int64)
         if turn:
-            near = _neighbours(np.minimum(np.abs(values[:, :, channels]), CAP))
+            near = _neighbours(_small(values[:, :, channels]))
             around = around + near.sum(axis=2)
             self.near = NEAR_BINS[np.minimum(near, CAP)][self.rows, self.columns]
         self.around = around[self.rows, self.columns]
@@ -238,7 +238,7 @@ def _steps(values: np.ndarray, groups: Sequence[int], used: np.ndarray) -> Itera
         if len(channels):
             for turn in range(PASSES):
                 yield _Step(values, group, turn, channels, sums[-1] + sums[-2])
-        sums.append(np.minimum(np.abs(values[:, :, channels]), CAP).sum(axis=2))
+        sums.append(_small(values[:, :, channels]).sum(axis=2))
 
 
 def _neighbours(values: np.ndarray, eight: bool = False) -> np.ndarray:
@@ -248,6 +248,11 @@ def _neighbours(values: np.ndarray, eight: bool = False) -> np.ndarray:
         return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - values
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """Return magnitudes, clipped; without sign on the way, so that the lowest int64 has one."""
+    return np.minimum(np.abs(values).view(np.uint64), CAP).astype(np.int64)
 
 
 def _count(shape: tuple[int, ...], used: np.ndarray) -> int:

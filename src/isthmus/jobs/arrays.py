@@ -212,14 +212,14 @@ class ArrayCompressor:
         for _ in range(PSNR_TRIES):
             coded = [self._encode(_tile(plain, tile), tried) for tile in tiles]
             finite = sum(count for _, _, count in coded)
-            reached = math.sqrt(sum(squares for _, squares, _ in coded) / max(finite, 1))
+            reached = tried * math.sqrt(sum(squares for _, squares, _ in coded) / max(finite, 1))
             if reached <= wanted:
                 return tried, iter([block for block, _, _ in coded])
             tried *= wanted / reached * 0.999
         return bound, (self._encode(_tile(plain, tile), bound)[0] for tile in tiles)
 
     def _encode(self, values: np.ndarray, bound: float) -> tuple[bytes, float, int]:
-        """Return the smallest stream of a block that keeps the bound, its sum of squares, and of how many values."""
+        """Return the smallest stream that keeps the bound, the sum of squared errors in bounds, and of how many values."""
         streams = []
         if bound:
             near = encode_near(values, bound)
@@ -233,8 +233,8 @@ class ArrayCompressor:
         if not kept.all():
             raise RuntimeError(f"{(~kept).sum()} values would be farther off than {bound:g}; nothing was written.")
         finite = np.isfinite(values)
-        off = np.where(finite, values, 0).astype(np.float64) - np.where(finite, restored, 0)
-        return best, float(np.square(off).sum()), int(finite.sum())
+        off = values[finite].astype(np.float64) - restored[finite]
+        return best, float(np.square(off / (bound or 1)).sum()), off.size
 
     def _decode(self, data: memoryview, shape: tuple[int, ...], dtype: np.dtype, facts: ArrayFacts) -> np.ndarray:
         if not len(data) or data[0] > MODEL or (data[0] == MODEL and not facts.model):
