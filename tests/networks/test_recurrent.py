@@ -63,6 +63,38 @@ def test_an_example_of_which_nothing_was_observed_has_finite_features():
     assert built()(Batch(series(), ends(7, 0, 0, 0))).isfinite().all()
 
 
+@pytest.mark.parametrize("summary", ["last", "mean", "steps"])
+def test_scale_free_features_grow_with_the_series_and_others_saturate(summary):
+    x = 100 * series()
+    free, plain = built(summary=summary, scale_free=True), built(summary=summary)
+    assert torch.allclose(free(Batch(10 * x)), 10 * free(Batch(x)), rtol=1e-4, atol=1e-2)
+    assert plain(Batch(10 * x)).abs().max() <= 1
+
+
+def test_the_size_of_a_series_is_that_of_its_own_observed_values():
+    encoder, x = built(scale_free=True), series(2)
+    mask = ends(7, 4, 6)
+    longer = torch.cat([x, 50 * series(2, 3, seed=1)], 1)
+    wanted = encoder(Batch(x, mask))
+    assert torch.allclose(encoder(Batch(longer, torch.cat([mask, ends(3, 0, 0)], 1))), wanted, atol=1e-6)
+    alone = Batch(x[:1, :4])
+    size = (alone.x.square().mean() + 0.01).sqrt()
+    assert torch.allclose(encoder(alone), size * encoder.rnn(alone.x / size)[1][0], atol=1e-6)
+    assert torch.allclose(encoder(alone), wanted[:1], atol=1e-6)
+
+
+@pytest.mark.parametrize("autoregressive", [False, True])
+def test_a_scale_free_decoder_writes_in_the_size_of_the_code(autoregressive):
+    torch.manual_seed(1)
+    made = RecurrentDecoder(width=5, shortcut=False, scale_free=True, autoregressive=autoregressive)
+    made.build(code=[4], shape=[7, 2]).listen(GaussianLikelihood().build(shape=[7, 2]))
+    torch.nn.init.zeros_(made.outlet.head.bias)
+    z = 100 * torch.randn(3, 4)
+    once = made.eval()(z)
+    assert once.abs().max() > 10
+    assert torch.allclose(made(10 * z), 10 * once, rtol=1e-4, atol=1e-2)
+
+
 def decoder(kind, **params):
     torch.manual_seed(1)
     made = kind(autoregressive=True, **params).build(code=[4], shape=[7, 2])
@@ -80,6 +112,7 @@ KINDS = [
     (RecurrentDecoder, {"reversed": True}),
     (TransformerDecoder, {"patch": 1, "width": 8}),
     (TransformerDecoder, {"patch": 3, "width": 8}),
+    (RecurrentDecoder, {"scale_free": True}),
 ]
 
 

@@ -16,6 +16,7 @@ from isthmus.networks.steps import (
     TeacherForcing,
     check_count,
     one_later,
+    own_size,
     positions,
     read_steps,
     series_shape,
@@ -52,6 +53,8 @@ class RecurrentEncoder(Part):
     shortcut : bool, default=True
         With a vector, a linear path from all values to the features. It starts at the
         principal components and the network beside it at zero, as in :class:`MLPEncoder`.
+    scale_free : bool, default=False
+        The cells read each series in its own size, and the states are multiplied by it.
 
     Facts
     -----
@@ -70,6 +73,12 @@ class RecurrentEncoder(Part):
     Notes
     -----
     Steps beyond an example's last observed one are not read. With 'steps' they are zero.
+
+    Cells saturate: a series far larger than those fitted on reads like any other such. With
+    ``scale_free`` the states are s f(x / s), s the root mean square of the series (never zero),
+    so that what was learned of small series holds for large ones of the same shape. Meant for
+    both networks; ``benchmarks/papers/sequences.py`` says what it does for windows that leave
+    the range of those fitted.
 
     References
     ----------
@@ -94,6 +103,7 @@ class RecurrentEncoder(Part):
         reversed: bool = False,
         summary: str = "last",
         shortcut: bool = True,
+        scale_free: bool = False,
     ):
         super().__init__()
         self.cell = cell
@@ -103,6 +113,7 @@ class RecurrentEncoder(Part):
         self.reversed = reversed
         self.summary = summary
         self.shortcut = shortcut
+        self.scale_free = scale_free
 
     def setup(self, shape, categories=None, missing: bool = False) -> None:
         """Create the cells."""
@@ -115,7 +126,9 @@ class RecurrentEncoder(Part):
 
     def forward(self, source: Batch) -> Tensor:
         """Return features."""
-        x, lengths = read_steps(source, self.missing)
+        size = own_size(source) if self.scale_free else None
+        read = source if size is None else source.with_x(source.x / size)
+        x, lengths = read_steps(read, self.missing)
         if self.reversed:
             x = _flip(x, lengths)
         if lengths is None:
@@ -130,6 +143,8 @@ class RecurrentEncoder(Part):
             states = torch.cat(list(last[-1 - self.bidirectional :]), -1)
         elif self.reversed:
             states = _flip(states, lengths)
+        if size is not None:
+            states = states * (size if states.ndim == 3 else size.squeeze(2))
         return self.inlet(source, states, steps_within(lengths, x.shape[1]))
 
     def start(self, source: Batch) -> None:
@@ -159,6 +174,9 @@ class RecurrentDecoder(Part):
     shortcut : bool, default=True
         For a code that is one vector, a linear path from code to output, which starts at the
         least-squares solution; the network beside it starts at zero.
+    scale_free : bool, default=False
+        The cells read each code (and each step they are told) in the code's own size, and what
+        they write is multiplied by it, as in :class:`RecurrentEncoder`.
 
     Facts
     -----
@@ -200,6 +218,7 @@ class RecurrentDecoder(Part):
         step_dropout: float | tuple[float, float] = 0.0,
         reversed: bool = False,
         shortcut: bool = True,
+        scale_free: bool = False,
     ):
         super().__init__()
         self.cell = cell
@@ -209,6 +228,7 @@ class RecurrentDecoder(Part):
         self.step_dropout = step_dropout
         self.reversed = reversed
         self.shortcut = shortcut
+        self.scale_free = scale_free
 
     def setup(self, code, shape) -> None:
         """Create the cells."""
@@ -230,16 +250,17 @@ class RecurrentDecoder(Part):
 
     def forward(self, z: Tensor, target: Batch | None = None) -> Tensor:
         """Return ``(b, t, c)``; the target is looked at by an autoregressive decoder while training."""
-        inputs = torch.cat([spread(z, self.steps), self.clock.to(z).expand(len(z), -1, -1)], -1)
+        size = own_size(Batch(z)) if self.scale_free else z.new_ones(1, 1, 1)
+        inputs = torch.cat([spread(z, self.steps) / size, self.clock.to(z).expand(len(z), -1, -1)], -1)
         beside = self.outlet.beside(z)
         if self.reversed:
             inputs, beside = inputs.flip(1), beside.flip(1)
         if self.autoregressive and not self.training:
-            output = self._run_free(inputs, beside)
+            output = self._run_free(inputs, beside, size)
         else:
             if self.autoregressive:
-                inputs = torch.cat([inputs, self._told(target)], -1)
-            output = beside + self.outlet.values(self.rnn(inputs)[0])
+                inputs = torch.cat([inputs, _heard(self._told(target), size)], -1)
+            output = beside + size * self.outlet.values(self.rnn(inputs)[0])
         return output.flip(1) if self.reversed else output
 
     def _told(self, target: Batch | None) -> Tensor:
@@ -249,19 +270,24 @@ class RecurrentDecoder(Part):
             target = Batch(target.x.flip(1), None if target.mask is None else target.mask.flip(1))
         return one_later(self.forcing.told(target))
 
-    def _run_free(self, inputs: Tensor, beside: Tensor) -> Tensor:
+    def _run_free(self, inputs: Tensor, beside: Tensor, size: Tensor) -> Tensor:
         """Write step by step, each told what the one before wrote."""
         state, written = None, []
         told = inputs.new_zeros(len(inputs), 1, beside.shape[2] + 1)
         for i in range(self.steps):
             features, state = self.rnn(torch.cat([inputs[:, i : i + 1], told], -1), state)
-            written.append(beside[:, i : i + 1] + self.outlet.values(features))
-            told = self.forcing.own(written[-1])
+            written.append(beside[:, i : i + 1] + size * self.outlet.values(features))
+            told = _heard(self.forcing.own(written[-1]), size)
         return torch.cat(written, 1)
 
     def start(self, z: Tensor, guess: Tensor) -> None:
         """Begin the shortcut at the least-squares map from ``z`` to ``guess``, an output that would fit."""
         self.outlet.start(z, guess)
+
+
+def _heard(told: Tensor, size: Tensor) -> Tensor:
+    """Return steps that were told in the size of the code; whether they are known stays as it is."""
+    return torch.cat([told[..., :-1] / size, told[..., -1:]], -1)
 
 
 def _cells(part: Any, inputs: int, bidirectional: bool) -> Any:

@@ -18,12 +18,16 @@ __all__ = [
     "TeacherForcing",
     "check_count",
     "one_later",
+    "own_size",
     "positions",
     "read_steps",
     "series_shape",
     "spread",
     "steps_within",
 ]
+
+# Added to the size of an example, in standard deviations of the data: one of zeros has a size too.
+LEAST_SIZE = 0.1
 
 
 def series_shape(shape) -> tuple[int, int]:
@@ -85,6 +89,19 @@ def spread(z: Tensor, steps: int) -> Tensor:
         raise ValueError(f"a series is written from a code (d,) or (t, d), got one of shape {tuple(z.shape[1:])}.")
     place = torch.arange(steps, device=z.device) * z.shape[1] // steps
     return z.index_select(1, place)
+
+
+def own_size(batch: Batch) -> Tensor:
+    """Return the root mean square of each example's observed values, ``(b, 1, 1)``, never zero."""
+    x, mask = batch.x.flatten(1), batch.mask
+    squares = x.square()
+    if mask is None:
+        mean = squares.mean(1)
+    else:
+        mask = mask if mask.ndim == batch.x.ndim else mask.unsqueeze(-1)
+        mask = mask.expand_as(batch.x).flatten(1)
+        mean = (squares * mask).sum(1) / mask.sum(1).clamp_min(1)
+    return (mean + LEAST_SIZE**2).sqrt().view(-1, 1, 1)
 
 
 class Inlet(nn.Module):
