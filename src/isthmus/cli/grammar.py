@@ -349,6 +349,18 @@ def compare(**asked: Any) -> None:
 
 
 @main.command()
+@click.argument("model", type=MODEL)
+@out_file((".onnx",), "The file, which any ONNX runtime reads.")
+@as_json
+@traceback
+def export(**asked: Any) -> None:
+    """Write a MODEL fitted --for detect as an ONNX file: raw columns in, cost, alert and p-value out."""
+    from isthmus.cli import exporting
+
+    exporting.export(**asked)
+
+
+@main.command()
 @click.option("--error", metavar="BOUND", help="Of a value: abs:1e-3, rel:1e-4 of the range, psnr:60 or lossless.")
 @packing("The compressed file, or of several files the folder for them.")
 def compress(**asked: Any) -> None:

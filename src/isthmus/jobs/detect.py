@@ -88,6 +88,8 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         booleans and categories.
     estimator_ : AutoEncoder
         The fitted auto-encoder.
+    score_ : Score
+        What a row costs, and why: :class:`isthmus.jobs.scoring.Score`.
     n_features_in_, feature_names_in_
         As of the auto-encoder.
 
@@ -183,7 +185,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is, ``(n,)``: 0 is typical, lower is less normal."""
-        return -self._score_of().costs(self._rows(X))
+        return -self.score_.costs(self._rows(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for anomalies."""
@@ -216,7 +218,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         """
         if isinstance(n_reasons, bool) or n_reasons != int(n_reasons) or n_reasons < 1:
             raise ValueError(f"n_reasons must be a whole number of at least 1, got {n_reasons!r}.")
-        score, rows = self._score_of(), self._rows(X)
+        score, rows = self.score_, self._rows(X)
         modality = self.estimator_.modality_
         explained: list[dict[str, Any]] = []
         for cells in score.cells_of(rows):
@@ -238,7 +240,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
         ValueError
             If the rows are those of a table, of which :meth:`explain` names the odd cells.
         """
-        score, rows = self._score_of(), self._rows(X)
+        score, rows = self.score_, self._rows(X)
         if isinstance(self.estimator_.modality_, Tables):
             raise ValueError("heat is of images and series; which cells of a table are odd is in explain(X).")
         return np.concatenate([score.heat(cells) for cells in score.cells_of(rows)])
@@ -280,7 +282,7 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
 
     def state(self) -> dict[str, Any]:
         """Return the held-out scores and errors, and the seed of the split."""
-        score = self._score_of()
+        score = self.score_
         return {"seed": self._seed, "held_out_scores": self.held_out_scores_} | score.state()
 
     def restore(self, state: Mapping[str, Any]) -> Self:
@@ -338,6 +340,8 @@ class AnomalyDetector(OutlierMixin, Job, Deciding):
             self._identity = identity(self.estimator_.module_, self.state())
         return self._identity
 
-    def _score_of(self) -> Score:
+    @property
+    def score_(self) -> Score:
+        """What a row costs, and why."""
         check_is_fitted(self, "estimator_")
         return self._score
