@@ -36,7 +36,7 @@ test windows are the same for all), so their numbers are still somewhat kind to 
 this row, at the defaults, had missed on NAB with seeds 1 and 2; in which of these test windows the default
 network lost was looked at (levels 20 deviations from those fitted), and `scale_free` was thought of then.
 
-Needs ISTHMUS_DATA with `ucr_ecg` and `nab`.
+Needs ISTHMUS_DATA with `ucr_ecg` and `nab`. Some 30 minutes on one free core in full, by an estimate.
 """
 
 from __future__ import annotations
