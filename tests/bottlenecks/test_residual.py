@@ -58,6 +58,36 @@ def test_the_gradient_passes_once_not_once_a_level():
     assert torch.equal(h.grad, torch.ones_like(h))
 
 
+def curvatures(part, features, bends):
+    """What each quantizer within measures where the cost bends so much along each number of the code."""
+    code = part.train()(features)
+    moved = code.z - part.dequantize(code.indices)
+    (0.5 * (bends * moved.square()).sum(1)).mean().backward()
+    for module in part.modules():
+        if hasattr(module, "after_step"):
+            module.after_step(0.1)
+    return [float(one.pull.exchange) for one in part.modules() if hasattr(one, "pull")]
+
+
+def test_all_levels_measure_the_one_curvature_by_noise_as_small_as_the_last_error():
+    part, features = started(Residual(VectorQuantizer(8, size=3), depth=3))
+    last = error(part, features)
+    code = part.train()(features)
+    assert float((code.z.detach() - part.dequantize(code.indices)).square().sum(1).mean()) < 0.02 * last
+    assert curvatures(part, features, torch.tensor(5.0)) == pytest.approx([5.0] * 3)
+
+
+def test_each_group_measures_the_curvature_along_its_own_numbers():
+    part, features = started(Grouped(VectorQuantizer(8, size=2), groups=2))
+    assert curvatures(part, features, torch.tensor([3.0, 3, 0.5, 0.5])) == pytest.approx([3.0, 0.5])
+
+
+def test_groups_of_grids_have_nothing_to_measure_and_their_codes_stay_in_place():
+    part, features = started(Grouped(FiniteScalar((5, 4)), groups=2))
+    code = part.train()(features)
+    assert torch.equal(code.z.detach(), part.dequantize(code.indices))
+
+
 def test_groups_are_quantized_by_themselves():
     part, features = started(Grouped(VectorQuantizer(8, size=2), groups=3))
     code = part(features)

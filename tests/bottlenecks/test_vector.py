@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from isthmus import AutoEncoder
 from isthmus.bottlenecks import VectorQuantizer
-from isthmus.bottlenecks.codebook import LAPLACE
+from isthmus.bottlenecks.codebook import LAPLACE, NUDGE
 from isthmus.bottlenecks.vector import jittered, rotated
 from isthmus.guards import seeded
 
@@ -37,11 +37,11 @@ def test_gradients_are_those_of_finite_differences_of_the_straight_through_surro
     part.train()
     code = part(features)
     ((code.z - target).square().sum() + code.penalty.sum()).backward()
-    h0, c0 = part.project(features).detach(), part.dequantize(code.indices)
+    h0, c0, z0 = part.project(features).detach(), part.dequantize(code.indices), code.z.detach()
 
     def surrogate(x, codes):
         h, own = part.project(x), F.embedding(code.indices[:, 0], codes)
-        z = h + (c0 - h0)
+        z = h + (z0 - h0)
         nats = 0.5 * 0.7 * (h - c0).square().sum() + learned * 0.5 * (h0 - own).square().sum()
         return (z - target).square().sum() + nats
 
@@ -60,23 +60,39 @@ def test_gradients_are_those_of_finite_differences_of_the_straight_through_surro
                 assert float(gradient[index]) == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
 
-def test_the_commitment_is_a_share_of_the_gradient_that_reaches_the_code():
-    part, features = built(commitment=0.25)
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_commitment_is_a_multiple_of_the_curvature_of_what_follows(learned):
+    """The cost a/2 ||z - c||^2 has curvature a, at whatever scale the code is."""
+    part, features = built(commitment=0.5, learned=learned)
     part.train()
-    scale = 7.0
-    for _ in range(2):  # measured in the first step, at work from the second
-        features = features.clone().requires_grad_()
+    for curvature in (7.0, 7.0, 0.02):
+        part.pull.steps.zero_()
         code = part(features)
-        h = part.project(features)
-        h.retain_grad()
-        (scale * code.z.square().sum(1)).mean().backward()
+        at_rest = part.dequantize(code.indices)
+        (0.5 * curvature * (code.z - at_rest).square().sum(1)).mean().backward()
         after_step(part)
-    error = part.project(features) - part.dequantize(code.indices)
-    pull = 0.25 * part.pull.exchange * error
-    reaches = 2 * scale * part.dequantize(code.indices)
-    assert float(pull.square().mean().sqrt().detach()) == pytest.approx(
-        0.25 * float(reaches.square().mean().sqrt()), rel=0.02
-    )
+        assert float(part.pull.exchange) == pytest.approx(curvature)
+    error = (part.project(features) - part.dequantize(part.quantize(part.project(features)))).square().sum(1)
+    nats = 0.5 * 0.02 * (0.5 + learned) * error
+    torch.testing.assert_close(part(features).penalty, nats)
+
+
+def test_noise_that_measures_the_curvature_is_small_and_of_training_alone():
+    part, features = built()
+    code = part.train()(features)
+    own = part.dequantize(code.indices)
+    moved, error = (code.z - own).square().mean(), (part.project(features) - own).square().mean()
+    assert float((moved / error).detach()) == pytest.approx(NUDGE**2, rel=0.1)
+    assert torch.equal(part.eval()(features).z, own)
+    assert torch.equal(built(commitment=0.0)[0].train()(features).z, own), "nothing is pulled, nothing measured"
+
+
+def test_where_the_cost_bends_down_nothing_is_pulled():
+    part, features = built()
+    code = part.train()(features)
+    (-(code.z - part.dequantize(code.indices)).square().sum(1)).mean().backward()
+    after_step(part)
+    assert float(part.pull.exchange) == 0.0
 
 
 def test_the_codebook_follows_the_averages_of_the_paper():

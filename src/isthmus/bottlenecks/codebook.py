@@ -15,8 +15,10 @@ __all__ = ["Codebook", "Commitment", "start_at_spread"]
 
 # Keeps a code that nothing was assigned to finite; as in the paper's published code.
 LAPLACE = 1e-5
-# Of the running means behind the commitment's rate of exchange: some twenty steps.
-MEAN_DECAY = 0.95
+# Of the running means behind the commitment's rate of exchange: some fifty steps.
+MEAN_DECAY = 0.98
+# Length of the steps aside by which it is measured, as a share of the codes' error: a hundredth of its square.
+NUDGE = 0.1
 # Vectors that k-means looks at: beyond some dozens a code its centres hardly move.
 VECTORS_A_CODE = 64
 LEAST_VECTORS = 8_192
@@ -147,25 +149,33 @@ class Codebook(nn.Module):
 
 
 class Commitment(nn.Module):
-    r"""The pull of vectors towards their codes, as strong as a share of the reconstruction's.
+    r"""The pull of vectors towards their codes, in multiples of the curvature of all that follows.
 
     Parameters
     ----------
     weight : float
-        The share.
+        The multiple.
     learned : bool
         Also pull the codes towards their vectors, with weight one.
 
     Notes
     -----
-    .. math:: \text{weight} \cdot \frac{g}{e} \cdot \tfrac12 \lVert h - \mathrm{sg}(c) \rVert^2
+    .. math:: \text{weight} \cdot \kappa \cdot \tfrac12 \lVert h - \mathrm{sg}(c) \rVert^2, \qquad
+              \kappa = \frac{\sum \epsilon \cdot g(c + \epsilon)}{\sum \epsilon \cdot \epsilon}
 
     A squared distance between codes is no number of nats, and how many nats one is worth depends
     on the likelihood, its sigma, the size of the data and the scale of the code. So it is
-    measured: g is the root mean square of the gradient that reaches the code, in nats per unit,
-    and e that of ``h - c``. The gradient of the pull is then ``weight`` times as long as that of
-    all that follows, whatever these are. On Fashion-MNIST (64 codes, 160 steps) weights of 0.1,
-    0.25 and 0.5 gave test errors of 11.96, 11.27 and 11.61.
+    measured: while training, the decoder sees codes moved by a little noise :math:`\epsilon`, and
+    the gradient g that comes back, in nats, has a share along it: the mean curvature of the cost
+    around the codes (Stein's and Hutchinson's estimate), at the price of the noise. A vector
+    rests where gradient and pull are equal, which with weight one is Newton's step from its
+    code to where the decoder would rather have it; the nearest code is then the one that
+    promises least cost. A pull in proportion to the gradient's length has no such
+    point of rest: below weight one vectors and codes drifted outwards for as long as the fit went on.
+
+    Held-out error on Fashion-MNIST (64 codes of 8 numbers at 7 x 7 places, 1,338 steps, one seed): with
+    a decay of the codebook of 0.99, 6.08 for weight 3 and 6.48 for 6; with 0.8, 6.29 for 1 and 6.00 for 3. A
+    pull in proportion to the gradient had 6.59 with a share of 0.25 and 6.87 with one of 1.
     """
 
     exchange: Tensor
@@ -180,8 +190,8 @@ class Commitment(nn.Module):
         self.register_buffer("means", torch.zeros(2))
         self.register_buffer("steps", torch.zeros(()))
         # Of the latest step. Empty whenever a checkpoint may be written, so that these need not be buffers.
-        self._gradient: Tensor | None = None
         self._error: Tensor | None = None
+        self._felt: Tensor | None = None
 
     def forward(self, h: Tensor, code: Tensor) -> Tensor:
         """Return nats, ``(b,)``, and remember how far the vectors are from their codes."""
@@ -192,24 +202,24 @@ class Commitment(nn.Module):
             nats = nats + (h.detach() - code).square()
         return 0.5 * self.exchange * nats.flatten(1).sum(1)
 
-    def watch(self, z: Tensor) -> None:
-        """Remember the gradient that reaches a code while training."""
-        if z.requires_grad:
-            z.register_hook(self._note)
+    def nudge(self, z: Tensor) -> Tensor | None:
+        """Return the noise that codes are moved by while training; none where nothing is pulled."""
+        if self._error is None or not (self.weight or self.learned):
+            return None
+        return NUDGE * self._error.sqrt() * torch.randn_like(z)
+
+    def notice(self, gradient: Tensor, nudge: Tensor) -> None:
+        """Remember how much of the gradient at the codes lies along their noise."""
+        # Of the batch's mean: times its rows, the gradient is that of an example.
+        self._felt = torch.stack([len(gradient) * (gradient * nudge).mean(), nudge.square().mean()])
 
     def after_step(self, progress: float) -> None:
         """Measure the rate of exchange."""
-        if self._gradient is None or self._error is None:
-            return
-        self.steps += 1
-        weight = (1 / self.steps).clamp_min(1 - MEAN_DECAY)
-        self.means += weight * (torch.stack([self._gradient, self._error]).to(self.means) - self.means)
-        self.exchange.copy_((self.means[0] / self.means[1].clamp_min(1e-20)).sqrt())
-        self._gradient = self._error = None
-
-    def _note(self, gradient: Tensor) -> None:
-        # Of the batch's mean: times its rows, it is that of an example.
-        self._gradient = (len(gradient) * gradient.detach()).square().mean()
+        if self._felt is not None:
+            self.steps += 1
+            self.means.lerp_(self._felt.to(self.means), (1 / self.steps).clamp_min(1 - MEAN_DECAY))
+            self.exchange.copy_((self.means[0] / self.means[1].clamp_min(1e-30)).clamp_min(0))
+        self._error = self._felt = None
 
 
 @torch.no_grad()

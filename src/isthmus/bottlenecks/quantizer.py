@@ -62,8 +62,12 @@ class Quantizer(Part):
         """Return what the decoder sees of codes while training."""
         return z
 
-    def watch(self, z: Tensor) -> None:
-        """Look at the gradient that reaches codes while training."""
+    def nudge(self, z: Tensor) -> Tensor | None:
+        """Return noise to move codes by while training, so that :meth:`notice` can tell how the cost bends."""
+        return None
+
+    def notice(self, gradient: Tensor, nudge: Tensor) -> None:
+        """Look at the gradient that reaches codes so moved."""
 
     def look_up(self, indices: Tensor) -> Tensor:
         """Return the codes ``(b, *p, d)`` of symbols ``(b, *p, q)``."""
@@ -98,8 +102,7 @@ class Quantizer(Part):
             z = self.pass_through(h, code)
             if self.training:
                 self.uses.see(indices)
-                self.watch(z)
-                z = self.disturb(z)
+                z = self.disturb(self._nudged(z))
         if self.prior is not None:
             penalty = penalty - self.prior.log_prob(indices)
         return Code(z, penalty, indices)
@@ -131,6 +134,15 @@ class Quantizer(Part):
     def share_used(self) -> float:
         """Share of the symbols in use."""
         return share_used(self.uses.counts.double())
+
+    def _nudged(self, z: Tensor) -> Tensor:
+        nudge = self.nudge(z)
+        if nudge is None:
+            return z
+        z = z + nudge
+        if z.requires_grad:
+            z.register_hook(lambda gradient: self.notice(gradient.detach(), nudge))
+        return z
 
     def start(self, features: Tensor) -> None:
         """Begin at the features' components, and where the vectors to quantize are."""

@@ -120,10 +120,14 @@ class Residual(Quantizer):
         """Return what the decoder sees of codes while training."""
         return self.levels[0].disturb(z)
 
-    def watch(self, z: Tensor) -> None:
-        """Let each level look at the gradient that reaches codes."""
+    def nudge(self, z: Tensor) -> Tensor | None:
+        """Return noise that is small beside what the last level leaves over."""
+        return self.levels[-1].nudge(z)
+
+    def notice(self, gradient: Tensor, nudge: Tensor) -> None:
+        """Let each level look at the gradient that reaches their sum."""
         for one in self.levels:
-            one.watch(z)
+            one.notice(gradient, nudge)
 
     def look_up(self, indices: Tensor) -> Tensor:
         """Return the codes ``(b, *p, d)`` of symbols ``(b, *p, q)``."""
@@ -235,10 +239,15 @@ class Grouped(Quantizer):
         """Return what the decoder sees of codes while training."""
         return torch.cat([one.disturb(piece) for one, piece in self._split(z)], -1)
 
-    def watch(self, z: Tensor) -> None:
-        """Let each group look at the gradient that reaches codes."""
-        for one in self.parts:
-            one.watch(z)
+    def nudge(self, z: Tensor) -> Tensor | None:
+        """Return each group's own noise, small beside its error; none if a group has none."""
+        own = [noise for one, piece in self._split(z) if (noise := one.nudge(piece)) is not None]
+        return torch.cat(own, -1) if len(own) == self.groups else None
+
+    def notice(self, gradient: Tensor, nudge: Tensor) -> None:
+        """Let each group look at its own part of the gradient."""
+        for (one, piece), (_, noise) in zip(self._split(gradient), self._split(nudge), strict=True):
+            one.notice(piece, noise)
 
     def look_up(self, indices: Tensor) -> Tensor:
         """Return the codes ``(b, *p, d)`` of symbols ``(b, *p, q)``."""
