@@ -14,6 +14,10 @@ from isthmus.nearest import SPARE
 
 __all__ = ["Draws", "Nearest", "Quantiles", "Search"]
 
+# Below this a distance is rounding: of codes, whose unit is their standard deviation, of equal rows. Measures
+# are compared by their logarithms, to which it would matter.
+NOISE = 1e-5
+
 
 class Nearest(nn.Module):
     """The nearest rows of an index, as :func:`isthmus.nearest.nearest` finds them.
@@ -44,7 +48,7 @@ class Nearest(nn.Module):
         candidates = order.topk(self._wanted, largest=False, sorted=False).indices
         distances = (points[:, None] - F.embedding(candidates, self.index)).square().sum(2).sqrt()
         distances, chosen = distances.topk(self.n_neighbors, largest=False)
-        return distances, candidates.gather(1, chosen)
+        return F.threshold(distances, NOISE, 0.0), candidates.gather(1, chosen)
 
 
 class Draws(nn.Module):
@@ -74,7 +78,7 @@ class Draws(nn.Module):
         squares = self.squares + points @ self.products + points.square().sum(1, keepdim=True)
         nearest = squares.view(-1, self._draws, self._few).amin(2).clamp(min=0).sqrt()
         half = self._draws // 2
-        lower = nearest.topk(half + 1, dim=1, largest=False).values
+        lower = F.threshold(nearest, NOISE, 0.0).topk(half + 1, dim=1, largest=False).values
         return lower[:, half] if self._draws % 2 else lower[:, half - 1 :].mean(1)
 
 

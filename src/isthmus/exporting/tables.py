@@ -68,7 +68,7 @@ class Preparation(nn.Module):
             cells.append(symbols.clamp(min=0).float())
         x, mask = (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1) for pieces in (cells, missing))
         if not self._in_order:
-            x, mask = x[:, self.place], mask[:, self.place]
+            x, mask = x.index_select(1, self.place), mask.index_select(1, self.place)
         return Batch(x, ~mask)
 
     def _scaled(self, values: Tensor) -> Tensor:
@@ -126,10 +126,10 @@ class Matrix(nn.Module):
         x = torch.where(batch.mask, batch.x, expected)
         if self._is_plain:
             return x
-        plain = x[:, self.plain]
+        plain = x.index_select(1, self.plain)
         if not self._has_symbols:
             return plain
-        return torch.cat([plain, torch.eq(x[:, self.column], self.symbol).float()], 1)
+        return torch.cat([plain, torch.eq(x.index_select(1, self.column), self.symbol).float()], 1)
 
 
 def _asinh(values: Tensor) -> Tensor:
