@@ -45,6 +45,9 @@ PACKAGES = (
     "pythae",
     "vector-quantize-pytorch",
     "umap-learn",
+    "zfpy",
+    "pysz",
+    "constriction",
 )
 
 

@@ -15,7 +15,7 @@ from isthmus.coding.errors import CorruptStreamError
 from isthmus.coding.integers import bit_length, decode_values, encode_values, symbols_of
 from isthmus.coding.rans import Decoder, Encoder, lanes_for
 
-__all__ = ["decode_field", "encode_field"]
+__all__ = ["code_field", "decode_field", "encode_field"]
 
 HEAD = struct.Struct("<BBI")
 BINS = 128
@@ -47,6 +47,11 @@ def encode_field(values: np.ndarray, fraction: int = 0) -> bytes:
     >>> len(data) < 100, bool((decode_field(data, (10, 100)) == values).all())
     (True, True)
     """
+    return code_field(values, fraction)[0]
+
+
+def code_field(values: np.ndarray, fraction: int = 0) -> tuple[bytes, np.ndarray]:
+    """Return the stream of :func:`encode_field`, and the array it stands for, found without decoding it."""
     folded = np.ascontiguousarray(values.reshape(_folded(values.shape)))
     sample = np.ascontiguousarray(predictors.middle_of(folded))
     tried = predictors.candidates(sample, fraction)[:TRIED]
@@ -54,7 +59,8 @@ def encode_field(values: np.ndarray, fraction: int = 0) -> bytes:
     coded = {predictor: _coded(sample, predictor, fraction) for predictor in tried}
     best = min(tried, key=lambda predictor: coded[predictor].size)
     whole = coded[best] if sample.size == folded.size else _coded(folded, best, fraction)
-    return whole.head + (whole.encoder.finish(lanes_for(folded.size)) if whole.encoder else b"")
+    stream = whole.head + (whole.encoder.finish(lanes_for(folded.size)) if whole.encoder else b"")
+    return stream, predictors.restore(whole.left, best, fraction).reshape(values.shape)
 
 
 def decode_field(data: bytes | memoryview, shape: tuple[int, ...], fraction: int = 0) -> np.ndarray:
@@ -80,8 +86,9 @@ def decode_field(data: bytes | memoryview, shape: tuple[int, ...], fraction: int
 
 
 class _Coded(NamedTuple):
-    """An array on the way to its stream: the bytes in front, and what is still to be coded."""
+    """An array on the way to its stream: what prediction left, the bytes in front, what is still to be coded."""
 
+    left: np.ndarray
     head: bytes
     encoder: Encoder | None = None
 
@@ -95,7 +102,7 @@ def _coded(values: np.ndarray, predictor: int, fraction: int) -> _Coded:
     left = predictors.predict(values, predictor, fraction)
     widest = int(bit_length(_sizes(left).max(keepdims=True)).max())
     if not widest:
-        return _Coded(HEAD.pack(predictor, 0, 0))
+        return _Coded(left, HEAD.pack(predictor, 0, 0))
     plan = _Plan(left.shape, widest)
     known = plan.magnitudes(left)
     steps = [(left[where], plan.context(known, where, *about)) for where, about in plan.steps()]
@@ -110,7 +117,7 @@ def _coded(values: np.ndarray, predictor: int, fraction: int) -> _Coded:
         flat, shift = found.ravel(), plan.shifts[context]
         encode_values(encoder, tables, flat >> shift, row_of[context])
         encoder.bits(flat, shift)
-    return _Coded(HEAD.pack(predictor, widest, len(packed)) + packed, encoder)
+    return _Coded(left, HEAD.pack(predictor, widest, len(packed)) + packed, encoder)
 
 
 def _fill(left: np.ndarray, rest: memoryview, length: int, widest: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from isthmus.coding.compact import unzipped
 from isthmus.coding.errors import CorruptStreamError
-from isthmus.coding.fields import decode_field, encode_field
+from isthmus.coding.fields import code_field, decode_field, encode_field
 
 __all__ = ["decode_exact", "decode_near", "encode_exact", "encode_near", "nearness"]
 
@@ -55,8 +55,8 @@ def encode_near(values: np.ndarray, bound: float, *, prediction: np.ndarray | No
         units = (plain - base) / unit
         fits = np.isfinite(values) & (np.abs(units) < MOST_UNITS)
     whole = np.rint(np.where(fits, units, 0)).astype(np.int64)
-    field = encode_field(_filled(whole, fits), FRACTION)
-    restored = _restored(decode_field(field, values.shape, FRACTION), unit, prediction, values.dtype)
+    field, near = code_field(_filled(whole, fits), FRACTION)
+    restored = _restored(near, unit, prediction, values.dtype)
     missed = ~nearness(values, restored, bound)
     if missed.sum() > MOST_MISSED * values.size + 8 and np.isfinite(values[missed]).any():
         return None

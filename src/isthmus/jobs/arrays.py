@@ -219,7 +219,7 @@ class ArrayCompressor:
         return bound, (self._encode(_tile(plain, tile), bound)[0] for tile in tiles)
 
     def _encode(self, values: np.ndarray, bound: float) -> tuple[bytes, float, int]:
-        """Return the smallest stream that keeps the bound, the sum of squared errors in bounds, and of how many values."""
+        """Return the smallest stream that keeps the bound; the sum of squared errors, in bounds; how many values."""
         streams = []
         if bound:
             near = encode_near(values, bound)
