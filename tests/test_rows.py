@@ -125,3 +125,14 @@ def test_what_is_no_rows_is_a_clear_error(data, message):
 def test_objects_that_are_no_cells_are_a_type_error_that_names_the_column():
     with pytest.raises(TypeError, match="got dict in column 'x1'"):
         as_rows(np.array([[1, {}]], object))
+
+
+def test_dicts_are_rows_of_a_table_and_a_key_that_one_lacks_is_a_missing_cell():
+    rows = as_rows([{"size": 1, "kind": "oak"}, {"kind": None, "size": 2.5}, {"size": 3}])
+    assert rows.frame.to_dicts() == [
+        {"size": 1.0, "kind": "oak"},
+        {"size": 2.5, "kind": None},
+        {"size": 3.0, "kind": None},
+    ]
+    with pytest.raises(ValueError, match="0 sample"):
+        as_rows([{}])

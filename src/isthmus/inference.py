@@ -16,6 +16,7 @@ from isthmus.module import AutoEncoderModule
 __all__ = ["code_shape", "costs", "decode", "encode", "log_likelihood", "steps"]
 
 PIECE_BYTES = 2**22
+LEAST_PIECE = 64
 
 
 def code_shape(module: AutoEncoderModule) -> tuple[int, ...]:
@@ -105,7 +106,7 @@ def decode(module: AutoEncoderModule, z: Tensor, read: Callable[[Tensor], Tensor
     """Return what the decoder makes of codes, read by the loss's ``mean`` or ``draw``, on the processor."""
     weight = next(module.parameters())
     numbers = math.prod(module.modality.example()["shape"])
-    size = max(64, PIECE_BYTES // (8 * numbers))
+    size = max(LEAST_PIECE, PIECE_BYTES // (8 * numbers))
     with torch.inference_mode():
         pieces = [read(module.decoder(piece.to(weight), None)).cpu() for piece in z.split(size)]
     return torch.cat(pieces)
@@ -113,8 +114,10 @@ def decode(module: AutoEncoderModule, z: Tensor, read: Callable[[Tensor], Tensor
 
 def piece_size(module: AutoEncoderModule, stored: Batch) -> int:
     """Return how many rows to run at once: few enough that a layer's values stay in the cache."""
+    if len(stored) <= LEAST_PIECE:
+        return LEAST_PIECE
     widest = max((parameter.shape[0] for parameter in module.parameters() if parameter.ndim), default=1)
-    return max(64, PIECE_BYTES // (8 * max(widest, stored.x[0].numel())))
+    return max(LEAST_PIECE, PIECE_BYTES // (8 * max(widest, stored.x[0].numel())))
 
 
 def _gather(module: AutoEncoderModule, stored: Batch, function: Callable[[Batch], Tensor]) -> Tensor:

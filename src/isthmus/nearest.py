@@ -126,10 +126,11 @@ class Index:
         # Far from the origin the products would be large and their difference coarse.
         self._center = rows.mean(0) if metric == "euclidean" else None
         self.rows = self._prepared(rows)
+        self._n = len(rows)
         self._whole: _Piece | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._n
 
     def nearest(
         self, queries: Tensor, n_neighbors: int, *, own: bool = False, symbols: Tensor | None = None
@@ -212,7 +213,7 @@ class Index:
             return differ.sum(1).view(positions.shape).float()
         if self.metric == "cosine":
             return (1 - torch.einsum("md,mkd->mk", queries, rows)).clamp(0, 2)
-        return (queries[:, None] - rows).norm(dim=2)
+        return torch.linalg.vector_norm(queries[:, None] - rows, dim=2)
 
 
 class _Piece:
@@ -224,11 +225,10 @@ class _Piece:
             # Of signs, the product counts bits that agree less those that differ: exact up to 2**24 bits.
             rows = _signs(rows)
         self.n, gap = len(rows), -len(rows) % GROUP
-        squares = rows.square().sum(1, keepdim=True) if metric == "euclidean" else rows.new_zeros(len(rows), 1)
-        # The squares are one more factor of the product; rows that fill the last group are infinitely far.
-        squares = F.pad(squares, (0, 0, 0, gap), value=torch.inf)
-        scale = -2 if metric == "euclidean" else -1
-        self.factors = torch.cat([scale * F.pad(rows, (0, 0, 0, gap)), squares], 1).T.contiguous()
+        squares = rows.square().sum(1) if metric == "euclidean" else rows.new_zeros(len(rows))
+        # The last group is filled with what is infinitely far.
+        self.squares = F.pad(squares, (0, gap), value=torch.inf)
+        self.factors = F.pad(rows.T, (0, gap)) * (-2 if metric == "euclidean" else -1)
         self.table: Tensor | None = None
         if symbols is not None:
             # A symbol that no row has is one more of its column.
@@ -251,8 +251,7 @@ class _Piece:
 
     def _costs(self, queries: Tensor, symbols: Tensor | None) -> Tensor:
         """Return ``(m, n)`` numbers that order rows as their distances do."""
-        queries = F.pad(_signs(queries) if self.metric == "hamming" else queries, (0, 1), value=1.0)
-        costs = queries @ self.factors
+        costs = torch.addmm(self.squares, _signs(queries) if self.metric == "hamming" else queries, self.factors)
         if symbols is None or self.table is None:
             return costs
         return costs.add_(F.embedding_bag(symbols.minimum(self.most) + self.begins, self.table, mode="sum"))

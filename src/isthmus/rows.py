@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -166,9 +166,10 @@ def as_rows(X: Any) -> Rows:
 
     Parameters
     ----------
-    X : array-like, list of arrays, polars.DataFrame, pandas.DataFrame or Rows
-        A table, images ``(n, height, width[, channels])``, or a list of series ``(t, channels)``,
-        of different lengths or not; series of one channel may be ``(t,)`` if lengths differ.
+    X : array-like, list of arrays, list of dicts, polars.DataFrame, pandas.DataFrame or Rows
+        A table (of dicts each is a row; a key that one lacks is a missing cell), images
+        ``(n, height, width[, channels])``, or a list of series ``(t, channels)``, of different
+        lengths or not; series of one channel may be ``(t,)`` if lengths differ.
 
     Raises
     ------
@@ -177,16 +178,21 @@ def as_rows(X: Any) -> Rows:
     TypeError
         If it is sparse, or holds objects that are neither numbers nor text.
     """
-    if isinstance(X, ArrayRows | FrameRows | SequenceRows) or (
-        isinstance(X, Rows) and not hasattr(X, "dtype") and not _is_pandas(X)
-    ):
+    if isinstance(X, ArrayRows | FrameRows | SequenceRows):
         return X
     if isinstance(X, pl.DataFrame):
         return FrameRows(_not_empty(X))
     if _is_pandas(X):
         return FrameRows(_not_empty(_from_pandas(X)), "pandas", origin=_origin(X))
+    if not hasattr(X, "dtype") and isinstance(X, Rows):
+        return X
     if _is_series(X):
         return _from_series(X)
+    if _is_records(X):
+        return FrameRows(_from_records(X))
+    if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "fiub":
+        # As it is, which check_array would take longer to find than a score of one row.
+        return ArrayRows(X)
     array = check_array(X, dtype=None, ensure_all_finite=False, allow_nd=True)
     if array.dtype.kind not in "OUS":
         return ArrayRows(array)
@@ -199,6 +205,16 @@ def _is_series(X: Any) -> bool:
         return False
     ranks = {one.ndim for one in X}
     return ranks == {2} or (ranks == {1} and len({len(one) for one in X}) > 1)
+
+
+def _is_records(X: Any) -> bool:
+    return isinstance(X, list | tuple) and bool(X) and all(isinstance(one, Mapping) for one in X)
+
+
+def _from_records(X: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return dicts as a table: a key that one of them lacks is a missing cell there."""
+    names = list(dict.fromkeys(name for one in X for name in one))
+    return _not_empty(pl.DataFrame([_from_values([one.get(name) for one in X], str(name)) for name in names]))
 
 
 def _from_series(X: Sequence[np.ndarray]) -> SequenceRows:
@@ -230,11 +246,11 @@ def _not_empty(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _from_pandas(frame: Any) -> pl.DataFrame:
     """Convert column by column, which needs no pyarrow."""
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns.tolist()]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"column names must differ, got {', '.join(repeated)} more than once; rename them.")
-    return pl.DataFrame([_series(name, frame.iloc[:, i]) for i, name in enumerate(names)])
+    return pl.DataFrame([_series(name, column) for name, (_, column) in zip(names, frame.items(), strict=True)])
 
 
 def _origin(frame: Any) -> dict[str, dict[str, Any]]:
@@ -254,7 +270,9 @@ def _series(name: str, column: Any) -> pl.Series:
         raise ValueError(f"Complex data not supported, got it in column {name!r}.")
     if kind in "iufb" and isinstance(column.dtype, np.dtype):
         return pl.Series(name, column.to_numpy())
-    values = [None if gone else value for value, gone in zip(column.tolist(), column.isna().to_numpy(), strict=True)]
+    values = [
+        None if gone else value for value, gone in zip(column.tolist(), np.asarray(column.array.isna()), strict=True)
+    ]
     return _from_values(values, name)
 
 

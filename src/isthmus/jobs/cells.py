@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -62,8 +63,10 @@ def cells_of(estimator: AutoEncoder, rows: Rows) -> Iterator[Cells]:
     modality = estimator.modality_
     dtype = next(estimator.module_.parameters()).dtype
     for begin in range(0, len(rows), CHUNK):
-        index = np.arange(begin, min(begin + CHUNK, len(rows)))
-        yield from cells_of_stored(estimator, modality.to_batch(choose(rows, index), dtype), begin)
+        some = rows
+        if len(rows) > CHUNK:
+            some = choose(rows, np.arange(begin, min(begin + CHUNK, len(rows))))
+        yield from cells_of_stored(estimator, modality.to_batch(some, dtype), begin)
 
 
 def cells_of_stored(estimator: AutoEncoder, stored: Batch, begin: int = 0) -> Iterator[Cells]:
@@ -133,7 +136,7 @@ class TypicalErrors:
             count = count + cells.observed.sum(0)
         return cls(np.asarray(total, np.float64), np.asarray(count, np.float64))
 
-    @property
+    @cached_property
     def mean(self) -> np.ndarray:
         """The typical error of each cell, ``(*p, c)``."""
         return self._mean(self.total, self.count)

@@ -108,6 +108,7 @@ class Measures:
         if "density" in self.names:
             self.own = self._rows.own_distances()
 
+    @torch.inference_mode()
     def of(self, cells: Cells, leave_out: bool = False) -> np.ndarray:
         """Return the measures of some rows, ``(b, len(names))``.
 

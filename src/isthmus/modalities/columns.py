@@ -194,7 +194,10 @@ class Encoder:
                 ranks = self._ranks[i]
                 values[:, i] = [ranks.get(word, 0) for word in words_of(series, facts).to_list()]
             else:
-                values[:, i] = flags_of(series, facts, begin) if kind == "boolean" else numbers_of(series, kind, begin)
+                values[:, i] = flags_of(series, facts, begin) if kind == "boolean" else _numbers(series, kind)
+        for i in np.flatnonzero(~np.isfinite(values).all(0)):
+            if self._columns[i]["kind"] not in ("category", "boolean"):
+                _check(cells[i], self._columns[i]["kind"], values[:, i], begin)
         return self.scaled(values)
 
     def scaled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -276,8 +279,13 @@ def words_of(series: pl.Series, facts: dict[str, Any]) -> pl.Series:
 def numbers_of(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
     """Return cells as float64, NaN where missing; refuse those of another type and infinity."""
     values = _numbers(series, kind)
-    if np.isfinite(values).all():
-        return values
+    if not np.isfinite(values).all():
+        _check(series, kind, values, begin)
+    return values
+
+
+def _check(series: pl.Series, kind: str, values: np.ndarray, begin: int) -> None:
+    """Raise ValueError where a cell is there and no number of it, or where that is infinite."""
     bad = np.isnan(values) & ~missing_of(series)
     if bad.any():
         first = int(bad.argmax())
@@ -290,7 +298,6 @@ def numbers_of(series: pl.Series, kind: str, begin: int = 0) -> np.ndarray:
         raise ValueError(
             f"column {series.name!r} has infinity in row {row}; replace it by a number or leave it empty (NaN)."
         )
-    return values
 
 
 def flags_of(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> np.ndarray:
@@ -308,6 +315,8 @@ def flags_of(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> np.nda
 def _numbers(series: pl.Series, kind: str) -> np.ndarray:
     """Return cells as float64, NaN where missing or unfit; dates as days, date-times as microseconds."""
     dtype, dated = series.dtype, kind in ("date", "datetime")
+    if dtype.is_float() and not dated and kind != "boolean":
+        return series.to_numpy().astype(np.float64, copy=False)
     if dtype.is_nested() or dtype == pl.Object or (dtype not in (pl.String, pl.Null) and dtype.is_temporal() != dated):
         return np.full(len(series), np.nan)
     if dated:
