@@ -39,7 +39,7 @@ SYMBOLS, BITS = 64, 6
 CHANNELS = (16, 32)
 PIXELS = 28 * 28
 OURS: dict[str, Part] = {
-    "VQ": VectorQuantizer(SYMBOLS, size=4),
+    "VQ": VectorQuantizer(SYMBOLS, decay=0.8),
     "FSQ": FiniteScalar((8, 8)),
     "residual": Residual(VectorQuantizer(8), depth=2),
 }
