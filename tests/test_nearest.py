@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import pairwise_distances
 
 from isthmus import nearest as module
-from isthmus.nearest import among, nearest, pack_bits, unpack_bits
+from isthmus.nearest import Index, among, nearest, pack_bits, unpack_bits
 
 RANDOM = np.random.default_rng(0)
 INDEX, QUERIES = RANDOM.normal(size=(900, 6)) + 30, RANDOM.normal(size=(40, 6)) + 30
@@ -102,3 +102,16 @@ def test_more_neighbours_than_rows_are_refused(count, own, most):
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ValueError, match="euclidean, cosine, hamming, got 'manhattan'"):
         nearest(torch.zeros(1, 2), torch.zeros(3, 2), 1, "manhattan")
+
+
+def test_an_index_that_is_kept_gives_the_same_again_and_categories_count_as_one_hot(blocks):
+    symbols, asked = RANDOM.integers(0, 5, (900, 2)), RANDOM.integers(0, 7, (40, 2))
+    index = Index(torch.from_numpy(INDEX), symbols=torch.from_numpy(symbols))
+    hot = [np.concatenate([x, *np.eye(7)[s].swapaxes(0, 1)], 1) for x, s in ((INDEX, symbols), (QUERIES, asked))]
+    expected, order = by_hand(hot[1], hot[0], 5, "euclidean")
+    for _ in range(2):
+        distances, positions = index.nearest(torch.from_numpy(QUERIES), 5, symbols=torch.from_numpy(asked))
+        np.testing.assert_allclose(distances, expected, atol=1e-12)
+        assert np.array_equal(positions, order)
+    every = index.distances(torch.from_numpy(QUERIES), torch.from_numpy(asked))
+    np.testing.assert_allclose(every, pairwise_distances(hot[1], hot[0]), atol=1e-12)

@@ -13,7 +13,7 @@ MANY = settings(max_examples=80, deadline=None)
 
 def encode(series, facts, begin=0):
     """Return the cells of one column, and where they are missing."""
-    return tuple(part[:, 0] for part in Encoder([facts])([series], begin))
+    return tuple(part[:, 0] for part in Encoder([facts])(series.to_frame(), begin))
 
 
 def there_and_back(series, kind=None, heavy_tails="auto"):
@@ -256,6 +256,18 @@ def test_text_that_is_a_number_a_truth_or_a_date_fits():
         assert encode(pl.Series("x", [text]), facts)[0][0] == encode(series, facts)[0][1]
 
 
+def test_columns_of_all_numeric_types_keep_their_values_beside_each_other():
+    types = (pl.Int8, pl.UInt64, pl.Int128, pl.Float32, pl.Float64, pl.Decimal(10, 2))
+    frame = pl.DataFrame([pl.Series(str(dtype), [1, None, 3]).cast(dtype) for dtype in types])
+    facts = [{"name": name, "kind": "number", "dtype": "Float64"} for name in frame.columns]
+    cells, missing = Encoder(facts)(frame)
+    assert cells.tolist() == [[1.0] * 6, [0.0] * 6, [3.0] * 6]
+    assert missing.all(1).tolist() == [False, True, False]
+
+
 def test_infinity_is_an_error_with_its_row():
     with pytest.raises(ValueError, match="column 'x' has infinity in row 1"):
         learn(pl.Series("x", [1.0, float("inf")]), "number", "auto")
+    facts = learn(pl.Series("x", [1.0, 2.0]), "number", "auto")
+    with pytest.raises(ValueError, match="column 'x' has infinity in row 11"):
+        encode(pl.Series("x", [None, float("inf")]), facts, begin=10)

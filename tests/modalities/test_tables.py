@@ -144,7 +144,7 @@ def test_all_at_once_equals_column_by_column():
     assert [column["squash"] is None for column in table.columns] == [False, False, True, False]
     batch = batch_of(table, array)
     for i, facts in enumerate(table.columns):
-        cells, missing = Encoder([facts])([pl.Series(array[:, i])])
+        cells, missing = Encoder([facts])(pl.DataFrame({"x": array[:, i]}))
         np.testing.assert_array_equal(batch.x[:, i].numpy(), cells[:, 0])
         np.testing.assert_array_equal(batch.mask[:, i].numpy(), ~missing[:, 0])
 

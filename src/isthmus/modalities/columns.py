@@ -36,6 +36,7 @@ LIMIT = 1e6
 # The cell of a boolean column that is neither 0 nor 1.
 NEVER_SEEN = 2.0
 INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+PLAIN = frozenset((*INTEGERS, pl.Float32, pl.Float64))
 NUMERIC: dict[str, Any] = {str(t): t for t in (*INTEGERS, pl.Float32, pl.Float64, pl.Boolean)}
 WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 
@@ -172,13 +173,13 @@ class Encoder:
         self._bent = [i for i, facts in enumerate(columns) if facts.get("squash")]
         self._bends = np.array([columns[i]["squash"] for i in self._bent]).reshape(-1, 2).T
 
-    def __call__(self, cells: Sequence[pl.Series], begin: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Return columns as a float64 matrix, and where cells are missing.
+    def __call__(self, frame: pl.DataFrame, begin: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows as a float64 matrix, and where cells are missing.
 
         Parameters
         ----------
-        cells : sequence of polars.Series
-            The columns.
+        frame : polars.DataFrame
+            The columns, in their order.
         begin : int, default=0
             The first row's number, for the messages.
 
@@ -187,15 +188,20 @@ class Encoder:
         ValueError
             If a number is infinite or a cell is none of the column's kind.
         """
-        values = np.empty((len(cells[0]), len(cells)))
-        for i, (series, facts) in enumerate(zip(cells, self._columns, strict=True)):
+        cells, values, plain = frame.get_columns(), np.empty(frame.shape), []
+        for i, (series, dtype, facts) in enumerate(zip(cells, frame.dtypes, self._columns, strict=True)):
             kind = facts["kind"]
-            if kind == "category":
+            if kind in ("number", "integer") and dtype in PLAIN:
+                plain.append(i)
+            elif kind == "category":
                 ranks = self._ranks[i]
                 values[:, i] = [ranks.get(word, 0) for word in words_of(series, facts).to_list()]
             else:
                 values[:, i] = flags_of(series, facts, begin) if kind == "boolean" else _numbers(series, kind)
-        for i in np.flatnonzero(~np.isfinite(values).all(0)):
+        if plain:
+            # At once: a call to polars takes longer than a row.
+            values[:, plain] = pl.DataFrame([cells[i] for i in plain]).to_numpy()
+        for i in np.flatnonzero(~np.isfinite(values).all(0)).tolist():
             if self._columns[i]["kind"] not in ("category", "boolean"):
                 _check(cells[i], self._columns[i]["kind"], values[:, i], begin)
         return self.scaled(values)
@@ -315,8 +321,6 @@ def flags_of(series: pl.Series, facts: dict[str, Any], begin: int = 0) -> np.nda
 def _numbers(series: pl.Series, kind: str) -> np.ndarray:
     """Return cells as float64, NaN where missing or unfit; dates as days, date-times as microseconds."""
     dtype, dated = series.dtype, kind in ("date", "datetime")
-    if dtype.is_float() and not dated and kind != "boolean":
-        return series.to_numpy().astype(np.float64, copy=False)
     if dtype.is_nested() or dtype == pl.Object or (dtype not in (pl.String, pl.Null) and dtype.is_temporal() != dated):
         return np.full(len(series), np.nan)
     if dated:

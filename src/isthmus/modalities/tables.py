@@ -257,7 +257,7 @@ class Tables(Part):
     def _encode(self, given: np.ndarray | pl.DataFrame, begin: int) -> tuple[np.ndarray, np.ndarray]:
         """Return cells and where they are missing, of rows from this position on."""
         if not (isinstance(given, np.ndarray) and self._is_plain and _is_plain(given) and not self.ignored):
-            return self._encoder(self.arrange(given).get_columns(), begin)
+            return self._encoder(self.arrange(given), begin)
         self._check_width(given.shape[1])
         values = np.array(given, dtype=np.float64)
         if not np.isfinite(values).all():
