@@ -68,6 +68,7 @@ class ImageFolder:
     Examples
     --------
     >>> import tempfile
+    >>> from PIL import Image
     >>> folder = Path(tempfile.mkdtemp())
     >>> Image.new("L", (6, 4), 128).save(folder / "grey.png")
     >>> images = ImageFolder(folder)
