@@ -10,7 +10,7 @@ and bounds, and each result is decompressed and compared.
 - ours with a model, for the channels alone: an auto-encoder of four numbers fitted on other rows. The
   model's own bytes are not counted.
 
-Seconds are of processor time, one thread. About a minute; `python -m benchmarks.compression arrays`.
+Seconds are of processor time, one thread. About a minute; `isthmus bench compression arrays`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _claims(table: list[dict[str, Any]], even: list[str]) -> list[Claim]:
             mean = float(np.exp(np.mean(np.log(sizes))))
             must = 1.0 if peer == "zlib" and chosen is even else None
             claims.append(Claim(f"largest size, share of {peer}'s, {what}", max(sizes), must=must))
-            claims.append(Claim(f"size, share of {peer}'s, {what}, mean", mean, low=min(sizes), high=max(sizes)))
+            spread = {"low": min(sizes), "high": max(sizes), "spread": "range of arrays and bounds"}
+            claims.append(Claim(f"size, share of {peer}'s, {what}, mean", mean, **spread))
     ours = [line["worst"] for line in table if line["method"].startswith("ours")]
     return [*claims, Claim("worst error, share of the bound", max(ours), must=1.0)]
 

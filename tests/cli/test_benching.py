@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from isthmus.cli import benching, main
+from isthmus.cli import around, benching, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +35,7 @@ def test_a_table_is_run_in_the_repository_and_its_status_is_ours(monkeypatch, tm
 
 
 def test_each_table_is_there():
+    assert tuple(benching.PACKAGES) == around.TABLES
     for package in benching.PACKAGES.values():
         assert (ROOT / package.replace(".", "/") / "__main__.py").is_file()
 

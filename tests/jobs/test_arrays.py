@@ -80,7 +80,7 @@ def test_no_bound_is_broken_in_100_random_arrays(part):
     many(part, 100)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_bound_is_broken_in_1000_random_arrays(part):

@@ -77,7 +77,7 @@ def test_2000_damaged_files_end_in_an_error_of_one_line():
     assert fuzz(0, 2_000) > 1_500
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(1, 1 + PARTS))
 def test_50000_damaged_files_end_in_an_error_of_one_line(part):
     assert fuzz(part, EACH) > 0.75 * EACH

@@ -10,6 +10,8 @@ from isthmus.cli.arguments import Out, traceback
 
 __all__ = ["bench", "completion", "demo"]
 
+TABLES = ("papers", "anomalies", "compression", "speed")
+
 
 @click.command()
 @click.option(
@@ -34,7 +36,7 @@ def demo(out: Path) -> None:
 
 
 @click.command()
-@click.argument("table", metavar="[papers|anomalies|speed]", type=click.Choice(["papers", "anomalies", "speed"]))
+@click.argument("table", metavar=f"[{'|'.join(TABLES)}]", type=click.Choice(TABLES))
 @click.argument("rows", metavar="[ROW]...", nargs=-1)
 @click.option("--quick", is_flag=True, help="Small data and few steps: to see that they work, not to quote.")
 @click.option("--out", type=Out(), metavar="FOLDER", help="Folder for the results; by default the repository's.")

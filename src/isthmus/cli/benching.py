@@ -13,7 +13,12 @@ import isthmus
 
 __all__ = ["bench", "repository"]
 
-PACKAGES = {"papers": "benchmarks.papers", "anomalies": "benchmarks.anomalies", "speed": "benchmarks"}
+PACKAGES = {
+    "papers": "benchmarks.papers",
+    "anomalies": "benchmarks.anomalies",
+    "compression": "benchmarks.compression",
+    "speed": "benchmarks",
+}
 
 
 def bench(table: str, rows: Sequence[str], quick: bool, out: Path | None) -> int:
