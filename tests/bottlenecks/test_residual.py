@@ -58,6 +58,22 @@ def test_the_gradient_passes_once_not_once_a_level():
     assert torch.equal(h.grad, torch.ones_like(h))
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_vectors_are_pulled_to_the_sum_and_codes_to_what_is_left_for_them(learned):
+    part, features = started(Residual(VectorQuantizer(8, size=3, commitment=2.0, learned=learned), depth=3))
+    h = part.train().project(features).detach().requires_grad_()
+    total, symbols, nats = part.assign(h)
+    nats.sum().backward()
+    torch.testing.assert_close(h.grad, 2.0 * (h - total).detach())
+    left = h.detach()
+    for level, chosen in zip(part.levels, symbols.unbind(-1), strict=True):
+        codes = level.codebook.codes
+        if learned:
+            sums = torch.zeros_like(codes).index_add_(0, chosen, codes[chosen] - left).detach()
+            torch.testing.assert_close(codes.grad, sums)
+        left = left - codes[chosen].detach()
+
+
 def curvatures(part, features, bends):
     """What each quantizer within measures where the cost bends so much along each number of the code."""
     code = part.train()(features)

@@ -57,14 +57,16 @@ class Residual(Quantizer):
     -----
     .. math:: r_0 = h, \qquad c_k = Q_k(r_k), \qquad r_{k+1} = r_k - c_k
 
-    The first level's projection makes h. The gradient passes from z to h once, not once a level;
-    each level has its own commitment, of r_k to c_k.
+    The first level's projection makes h. The gradient passes from z to h once, not once a level,
+    and there is one commitment, of h to z: pulled to its own codes too, the first level would leave nothing to
+    the next (error on Fashion-MNIST, two levels of 8 codes, 12,000 images, 6 epochs, one seed: 7.9, and 8.9
+    with a commitment at each level).
 
     References
     ----------
     Zeghidour et al., "SoundStream", 2021, https://arxiv.org/abs/2107.03312, algorithm 1; Lee et
     al., 2022, https://arxiv.org/abs/2203.01941 (shared codebook). Differs: no levels are dropped
-    while training.
+    while training, and no level has a commitment of its own.
 
     Examples
     --------
@@ -105,9 +107,10 @@ class Residual(Quantizer):
     def assign(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the sum of codes, all levels' symbols, and the sum of their nats."""
         total, penalty, symbols = torch.zeros_like(h), h.new_zeros(len(h)), []
-        for one in self._chain():
-            # Each level is asked for what the others before it left; how they learn is theirs.
-            code, indices, nats = one.assign(h - total.detach())
+        for number, one in enumerate(self._chain(), 1):
+            left = h - total.detach()
+            # The last level's pull is that of h to the sum. Those before would pull h to their own codes alone.
+            code, indices, nats = one.assign(left if number == self.depth else left.detach())
             total, penalty = total + code, penalty + nats
             symbols.append(indices)
         return total, torch.cat(symbols, -1), penalty
