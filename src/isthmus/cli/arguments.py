@@ -81,6 +81,20 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
+class Bytes(click.ParamType):
+    """A number of bytes, as ``40k`` or ``1.5M``: a thousand, a million."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value).lower().removesuffix("b")
+        unit = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
+        try:
+            return max(1, round(float(text.rstrip("km")) * unit))
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} should be a number of bytes, such as 40k or 1.5M.", param, ctx)
+
+
 def _either(kinds: tuple[str, ...]) -> str:
     said = [kind if kind != "-" else "be - for standard output" for kind in kinds]
     return " or ".join([*([", ".join(said[:-1])] if said[1:] else []), said[-1]])
@@ -118,10 +132,12 @@ def model_and_data(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(command))
 
 
-def packing(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the inputs and options of verbs that pack files or unpack them; ``help`` is that of ``-o``."""
+def packing(help: str, unpacks: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the inputs and options of the verb that packs files, or unpacks them; ``help`` is that of ``-o``."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed((UNPACKING if unpacks else PACKING) + COUNTED):
+            command = option(command)
         inputs = click.argument("inputs", nargs=-1, required=True, type=DATA, metavar="[MODEL] FILE...")
         return inputs(out_file((), help)(as_json(traceback(command))))
 
@@ -167,3 +183,26 @@ def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+PACKING = (
+    click.option("--error", metavar="BOUND", help="Of a value: abs:1e-3, rel:1e-4 of the range, psnr:60 or lossless."),
+    click.option(
+        "-q", "--quality", type=click.FloatRange(0, 100), metavar="Q", help="Of images, 0 to 100; 60 by default."
+    ),
+    click.option(
+        "--target-size", type=Bytes(), metavar="BYTES", help="Of images: the best of at most so many, as 40k."
+    ),
+    click.option(
+        "--target-psnr", type=float, metavar="DB", help="Of images: the smallest file that reaches so many dB."
+    ),
+    click.option("--strip", is_flag=True, help="Of images: leave out colour profile, EXIF and XMP."),
+)
+UNPACKING = (
+    click.option("--model", type=MODEL, metavar="MODEL", help="What it was compressed with, if not the first input."),
+    click.option("--conceal", is_flag=True, help="Of images: where tiles are damaged, write the rest."),
+    click.option(
+        "--max-pixels", type=click.IntRange(1), default=1 << 28, metavar="N", help="Of images; more are refused."
+    ),
+)
+COUNTED = (click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, metavar="N", help="Images at once."),)

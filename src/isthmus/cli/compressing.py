@@ -19,34 +19,31 @@ from isthmus.cli.talk import figures
 from isthmus.coding import CorruptStreamError
 from isthmus.files import atomic
 from isthmus.jobs.arrays import ArrayCompressor, ArrayFacts, array_facts
-from isthmus.saving.folder import MODEL
 
-__all__ = ["compress", "decompress", "info"]
+__all__ = ["ARRAY_SUFFIX", "SUFFIX", "bytes_of", "compress", "decompress", "explained", "info", "targets"]
 
 ARRAY_SUFFIX = ".npy"
 SUFFIX = ".aec"
 
 
-def compress(inputs: Sequence[Path], out: Path, error: str | None, as_json: bool) -> None:
-    """Write each array of the inputs as a compressed file."""
-    model, files = _split(inputs, "compress")
+def compress(model: Path | None, files: Sequence[Path], out: Path, error: str | None, as_json: bool) -> None:
+    """Write each array as a compressed file."""
     if error is None:
         raise click.UsageError("Missing option '--error': how far off may a value be? Such as abs:1e-3 or lossless.")
     for file in files:
         if file.suffix.lower() != ARRAY_SUFFIX:
             raise click.UsageError(f"{str(file)!r} is no .npy file; other arrays are saved as one by numpy.save.")
     with wrong_call():
-        compressor = ArrayCompressor(error, model)
-    for file, target in _targets(files, out, SUFFIX):
+        compressor = ArrayCompressor(error, None if model is None else open_model(model)[0])
+    for file, target in targets(files, out, SUFFIX):
         _compress(compressor, file, target, as_json)
 
 
-def decompress(inputs: Sequence[Path], out: Path, as_json: bool) -> None:
-    """Write each compressed file of the inputs as an array."""
-    model, files = _split(inputs, "decompress")
+def decompress(model: Path | None, files: Sequence[Path], out: Path, as_json: bool) -> None:
+    """Write each compressed file as an array."""
     with wrong_call():
-        compressor = ArrayCompressor(model=model)
-    for file, target in _targets(files, out, ARRAY_SUFFIX):
+        compressor = ArrayCompressor(model=None if model is None else open_model(model)[0])
+    for file, target in targets(files, out, ARRAY_SUFFIX):
         if target.suffix.lower() != ARRAY_SUFFIX:
             raise click.UsageError(f"{str(target)!r} should end in .npy, for it is an array.")
         _decompress(compressor, file, target, as_json)
@@ -54,23 +51,23 @@ def decompress(inputs: Sequence[Path], out: Path, as_json: bool) -> None:
 
 def info(model: Path, as_json: bool) -> None:
     """Say what a compressed file is."""
-    with _explained(model):
-        data = _bytes(model)
+    with explained(model):
+        data = bytes_of(model)
         facts = array_facts(data)
     figures({"file": str(model)} | _told(facts, len(data)), as_json)
 
 
 def _compress(compressor: ArrayCompressor, file: Path, target: Path, as_json: bool) -> None:
     array, size = _array(file), 0
-    with _explained(file), atomic(target) as part, part.open("wb") as opened:
+    with explained(file), atomic(target) as part, part.open("wb") as opened:
         for piece in compressor.pieces(array):
             size += opened.write(piece)
-    figures({"file": str(file), "out": str(target)} | _told(array_facts(_bytes(target)), size), as_json)
+    figures({"file": str(file), "out": str(target)} | _told(array_facts(bytes_of(target)), size), as_json)
 
 
 def _decompress(compressor: ArrayCompressor, file: Path, target: Path, as_json: bool) -> None:
-    with _explained(file), atomic(target) as part:
-        data = _bytes(file)
+    with explained(file), atomic(target) as part:
+        data = bytes_of(file)
         facts = array_facts(data)
         if facts.nbytes:
             # Mapped, so that an array may be larger than memory.
@@ -103,17 +100,7 @@ def _told(facts: ArrayFacts, size: int) -> dict[str, Any]:
     }
 
 
-def _split(inputs: Sequence[Path], verb: str) -> tuple[Any, list[Path]]:
-    """Return the model, if the first input is one, and the files."""
-    first, *rest = inputs
-    if not (first / MODEL).is_file():
-        return None, list(inputs)
-    if not rest:
-        raise click.UsageError(f"Missing argument 'FILE': {str(first)!r} is a model; what is it to {verb}?")
-    return open_model(first)[0], rest
-
-
-def _targets(files: Sequence[Path], out: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
+def targets(files: Sequence[Path], out: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
     """Yield each file and where its result goes: for one file ``out``, for many a file in the folder ``out``."""
     into = len(files) > 1 or out.is_dir()
     targets = [out / file.with_suffix(suffix).name if into else out for file in files]
@@ -132,7 +119,7 @@ def _array(file: Path) -> np.ndarray:
         raise ValueError(f"{file} is no .npy file of numbers, or damaged: {str(error)[:80]}") from error
 
 
-def _bytes(path: Path) -> memoryview:
+def bytes_of(path: Path) -> memoryview:
     """Return what is in a file, mapped."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{path} is no plain file.")
@@ -142,7 +129,7 @@ def _bytes(path: Path) -> memoryview:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Name the file where something is wrong with it."""
     try:
         yield

@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
+from isthmus.cli.imaging import crops
 from isthmus.cli.inputs import Given, read_rows
 from isthmus.cli.judging import known_anomalies
 from isthmus.cli.predicting import known_labels, split_labelled
@@ -54,7 +55,7 @@ def fit(
     with wrong_call():
         saving.check_place(out)
     made = _job(job)
-    given = read_rows(data, size, modality)
+    given = _given(data, made, size, modality, seed)
     rows, y = known_labels(made, given, labels)
     rows = series_for(made, rows)
     model = _model(made, rows, modality, recipe, values, seed)
@@ -93,7 +94,7 @@ def compare(
     values = asked_for.read(settings)
     made = _job(job)
     assert made is not None
-    given = read_rows(data, size, modality)
+    given = _given(data, made, size, modality, seed)
     rows, known = known_labels(made, given, labels)
     rows = series_for(made, rows)
     if isinstance(rows, SequenceRows) and len(rows) == 1 and made.verb == "watch":
@@ -154,6 +155,13 @@ def info(model: Path, as_json: bool) -> None:
     figures(_short(values), False)
     for line in (options_said(estimator.options_), *modality_said(estimator.modality_)):
         click.echo(line)
+
+
+def _given(data: Path, job: Job | None, size: tuple[int, int] | None, modality: str | None, seed: int) -> Given:
+    """Return the rows of DATA; for a codec, crops of a folder's images."""
+    if isinstance(job, jobs.Compressor) and data.is_dir():
+        return crops(data, size, seed)
+    return read_rows(data, size, modality)
 
 
 def _job(verb: str | None) -> Job | None:

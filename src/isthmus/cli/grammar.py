@@ -61,7 +61,7 @@ def main(ctx: click.Context) -> None:
     "--for",
     "job",
     metavar="JOB",
-    help="What the code is to be good for: detect, watch, denoise, map, sample or search.",
+    help="What the code is to be good for: detect, watch, denoise, map, sample, search or compress.",
 )
 @click.option(
     "--labels",
@@ -361,22 +361,21 @@ def export(**asked: Any) -> None:
 
 
 @main.command()
-@click.option("--error", metavar="BOUND", help="Of a value: abs:1e-3, rel:1e-4 of the range, psnr:60 or lossless.")
-@packing("The compressed file, or of several files the folder for them.")
+@packing("The compressed file, or of several files, and of images, the folder for them.")
 def compress(**asked: Any) -> None:
-    """Compress arrays (.npy) so that no value is off by more than --error, with a MODEL as predictor if given."""
-    from isthmus.cli import compressing
+    """Compress images with a MODEL fitted --for compress, or arrays (.npy) so that none is off by more than --error."""
+    from isthmus.cli import codecs
 
-    compressing.compress(**asked)
+    codecs.compress(**asked)
 
 
 @main.command()
-@packing("The .npy file, or of several files the folder for them.")
+@packing("The .npy or .png file, or of several files the folder for them.", unpacks=True)
 def decompress(**asked: Any) -> None:
     """Write what compressed files hold."""
-    from isthmus.cli import compressing
+    from isthmus.cli import codecs
 
-    compressing.decompress(**asked)
+    codecs.decompress(**asked)
 
 
 @main.command()
@@ -386,9 +385,9 @@ def decompress(**asked: Any) -> None:
 def info(**asked: Any) -> None:
     """Say what MODEL is (data, parts, sizes, figures of the fit), or what a compressed FILE holds."""
     if asked["model"].is_file():
-        from isthmus.cli import compressing
+        from isthmus.cli import codecs
 
-        return compressing.info(**asked)
+        return codecs.info(**asked)
     from isthmus.cli import fitting
 
     fitting.info(**asked)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from isthmus.coding.errors import CorruptStreamError
 
-__all__ = ["ARRAY", "IMAGE", "KINDS", "MAGIC", "VECTORS", "Chunk", "Contents", "pieces", "read", "write"]
+__all__ = [
+    "ARRAY",
+    "IMAGE",
+    "KINDS",
+    "MAGIC",
+    "VECTORS",
+    "Chunk",
+    "Contents",
+    "kind_of",
+    "pieces",
+    "read",
+    "salvage",
+    "write",
+]
 
 MAGIC = b"\x89AEC\r\n\x1a\n"
 MAJOR, MINOR = 1, 0
@@ -118,6 +132,54 @@ def read(data: bytes | memoryview, *, known: Iterable[bytes], max_chunks: int = 
         chunks than allowed, one that is not known and may not be skipped, or bytes after its end.
     """
     view = memoryview(data).cast("B")
+    start = _start(view)
+    chunks = list(_chunks(view, START.size + len(start.header) + CRC.size, frozenset(known), max_chunks))
+    return replace(start, chunks=chunks)
+
+
+def salvage(data: bytes | memoryview, *, known: Iterable[bytes], max_chunks: int = MAX_CHUNKS) -> Contents:
+    """Return what is whole of a file that is damaged or cut short: the header, which must be, and chunks.
+
+    Chunks are looked for by their names, wherever they are, and taken where their checksum
+    fits. The search is given up, with what was found, when it has read eight times the file.
+
+    Raises
+    ------
+    CorruptStreamError
+        If the header is damaged.
+
+    Examples
+    --------
+    >>> data = bytearray(write(ARRAY, b"head", [Chunk(b"RESI", b"12345"), Chunk(b"RESI", b"678")]))
+    >>> data[45] ^= 1
+    >>> [bytes(chunk.payload) for chunk in salvage(data, known=(b"RESI",)).chunks]
+    [b'678']
+    """
+    view = memoryview(data).cast("B")
+    start = _start(view)
+    place, left = START.size + len(start.header) + CRC.size, 8 * len(view)
+    chunks: list[Chunk] = []
+    names = re.compile(b"|".join(map(re.escape, known)))
+    while left > 0 and len(chunks) < max_chunks and (found := names.search(view, place)):
+        left -= found.start() - place + CHUNK.size
+        place = found.start() + 1
+        end = found.start() + CHUNK.size + int.from_bytes(view[found.end() : found.end() + 4], "little")
+        if len(view) - end < CRC.size:
+            continue
+        left -= end - found.start()
+        if CRC.unpack_from(view, end)[0] == zlib.crc32(view[found.start() : end]):
+            chunks.append(Chunk(found[0], view[found.start() + CHUNK.size : end]))
+            place = end + CRC.size
+    return replace(start, chunks=chunks)
+
+
+def kind_of(data: bytes | memoryview) -> int:
+    """Return the kind of a file, IMAGE for example, or raise CorruptStreamError if its header is damaged."""
+    return _start(memoryview(data).cast("B")).kind
+
+
+def _start(view: memoryview) -> Contents:
+    """Return kind, model and header of a file, or raise CorruptStreamError."""
     if bytes(view[:8]) != MAGIC:
         raise CorruptStreamError("this is no file of isthmus compress: it does not begin as one.")
     if len(view) < START.size:
@@ -135,8 +197,7 @@ def read(data: bytes | memoryview, *, known: Iterable[bytes], max_chunks: int = 
     _check(view, 0, end, "header")
     if kind not in KINDS:
         raise CorruptStreamError(f"the file holds something of kind {kind}, which this version does not know.")
-    chunks = list(_chunks(view, end + CRC.size, frozenset(known), max_chunks))
-    return Contents(kind, model, bytes(view[START.size : end]), chunks)
+    return Contents(kind, model, bytes(view[START.size : end]), [])
 
 
 def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: int) -> Iterator[Chunk]:

@@ -1,5 +1,6 @@
 """Jobs: what a code is good for, each a scikit-learn meta-estimator around one auto-encoder."""
 
+from isthmus.jobs.compress import Compressor
 from isthmus.jobs.denoise import Denoiser
 from isthmus.jobs.detect import AnomalyDetector
 from isthmus.jobs.map import Mapper
@@ -11,6 +12,7 @@ from isthmus.jobs.swap import FactorSwapper
 
 __all__ = [
     "AnomalyDetector",
+    "Compressor",
     "Denoiser",
     "FactorSwapper",
     "Generator",

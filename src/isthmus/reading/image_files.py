@@ -13,6 +13,9 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 __all__ = [
+    "ALPHA",
+    "DEEP",
+    "FORMATS",
     "MODES",
     "SUFFIXES",
     "TURNS",

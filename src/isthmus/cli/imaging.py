@@ -1,0 +1,136 @@
+"""What ``compress``, ``decompress`` and ``info FILE`` do, for images."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isthmus.cli.compressing import SUFFIX, bytes_of, explained, targets
+from isthmus.cli.inputs import Given, open_model
+from isthmus.cli.talk import figures, say, set_aside_said
+from isthmus.files import atomic
+from isthmus.jobs import Compressor
+from isthmus.jobs.image_stream import image_facts
+from isthmus.reading import ImageCrops
+from isthmus.reading.pictures import read_picture, write_picture
+
+__all__ = ["compress", "crops", "decompress", "info"]
+
+PICTURE = ".png"
+CROP = 160
+# Of a few images more crops would be the same ones again.
+CROPS_OF_IMAGE = 200
+MOST_CROPS = 4_000
+
+
+def compress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
+    """Write each image as a compressed file."""
+    _codec(model)
+    _tell(_each(_compress, model, files, out, SUFFIX, jobs, asked), as_json)
+
+
+def decompress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
+    """Write each compressed file as a PNG."""
+    _codec(model)
+    _tell(_each(_decompress, model, files, out, PICTURE, jobs, asked), as_json)
+
+
+def info(model: Path, as_json: bool) -> None:
+    """Say what a compressed image is."""
+    with explained(model):
+        data = bytes_of(model)
+        figures({"file": str(model)} | _told(data), as_json)
+
+
+def crops(path: Path, size: tuple[int, int] | None, seed: int) -> Given:
+    """Return crops of a folder of images of any sizes, to fit on; as large as ``--size`` says."""
+    if size is not None and size[0] != size[1]:
+        raise click.UsageError(f"--size of crops is square, such as {size[0]}x{size[0]}; got {size[0]}x{size[1]}.")
+    rows = ImageCrops(path, size=CROP if size is None else size[0], seed=seed)
+    rows.n = min(MOST_CROPS, CROPS_OF_IMAGE * len(rows.files))
+    set_aside_said(rows, "")
+    for note in (*rows.notes, repr(rows)):
+        say(f"note: {note}")
+    return Given(path, rows)
+
+
+def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    picture = read_picture(file)
+    with explained(file):
+        data = _codec(model).compress(picture, **asked)
+    with atomic(target) as part:
+        part.write_bytes(data)
+    return {"file": str(file), "out": str(target), "notes": picture.notes} | _told(data)
+
+
+def _decompress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    with explained(file):
+        data = bytes_of(file)
+        picture = _codec(model).picture(data, **asked)
+    with atomic(target) as part:
+        write_picture(picture, part)
+    height, width = picture.pixels.shape[:2]
+    return {"file": str(file), "out": str(target), "notes": picture.notes, "width": width, "height": height}
+
+
+def _each(
+    work: Callable[..., dict[str, Any]],
+    model: Path,
+    files: Sequence[Path],
+    out: Path,
+    suffix: str,
+    jobs: int,
+    asked: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """Yield what was done with each file, in order; some at once if asked."""
+    if len(files) == 1 and out.suffix.lower() != suffix:
+        out.mkdir(parents=True, exist_ok=True)
+    pairs = list(targets(files, out, suffix))
+    if jobs == 1 or len(pairs) == 1:
+        yield from (work(model, file, target, asked) for file, target in pairs)
+        return
+    # Processes of their own, begun anew: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(min(jobs, len(pairs)), multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(work, model, file, target, asked) for file, target in pairs]
+        try:
+            yield from (one.result() for one in waiting)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _codec(path: Path) -> Compressor:
+    """Return a saved codec, read once by each process."""
+    model = open_model(path)[0]
+    if not isinstance(model, Compressor):
+        raise click.UsageError(f"{str(path)!r} is no codec for images; fit one with isthmus fit IMAGES --for compress.")
+    return model
+
+
+def _tell(results: Iterator[dict[str, Any]], as_json: bool) -> None:
+    for result in results:
+        for note in result.pop("notes"):
+            say(f"note: {result['file']}: {note}")
+        figures(result, as_json)
+
+
+def _told(data: bytes | memoryview) -> dict[str, Any]:
+    """Return what a compressed image is, for people and ``--json``."""
+    facts, more = image_facts(data)
+    pixels = facts.width * facts.height
+    return {
+        "holds": "image",
+        "width": facts.width,
+        "height": facts.height,
+        "channels": facts.channels,
+        "quality": round(facts.quality, 2),
+        "tiles": facts.tiles[0] * facts.tiles[1],
+        "bytes": len(data),
+        "bits_per_pixel": 8 * len(data) / pixels,
+    } | more

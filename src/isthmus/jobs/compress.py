@@ -1,0 +1,339 @@
+"""Compression of images: a codec fitted on your own kind of picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.coding import CorruptStreamError, LatentCoder
+from isthmus.data import blocks
+from isthmus.estimator import AutoEncoder
+from isthmus.guards import threads_set
+from isthmus.jobs.identity import identity
+from isthmus.jobs.image_codec import ImageCodec, count_tables
+from isthmus.jobs.image_coding import ImageCoding
+from isthmus.jobs.image_stream import MAX_PIXELS, Tile, read_stream
+from isthmus.jobs.job import Job, choose
+from isthmus.jobs.standard_codecs import FORMATS, StandardCodec, curve_of, quality_at
+from isthmus.metrics import bd_rate
+from isthmus.reading.pictures import Picture, picture_of
+from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows, as_rows
+
+__all__ = ["Compressor"]
+
+QUALITY = 60.0
+# Qualities that are compared, and images at most.
+LADDER = (5.0, 20.0, 40.0, 60.0, 80.0, 95.0)
+MOST_COMPARED = 24
+# Numbers that the tables of a level are counted over.
+MOST_COUNTED = 1 << 23
+
+
+class Compressor(Job):
+    """Lossy compression of images, by an auto-encoder fitted on images of the same kind.
+
+    Parameters
+    ----------
+    estimator : AutoEncoder, optional
+        With an ``entropy_bottleneck``, an encoder that has a ``stride``, and a decoder that is
+        convolutional; by default :meth:`default_estimator`.
+    tile : int, default=512
+        Side of the tiles, in pixels, that are read one by one: memory is bounded by it, and what is
+        lost where a file is damaged.
+    random_state : int, RandomState instance or None, default=None
+        Of the auto-encoder where it has none of its own.
+
+    Attributes
+    ----------
+    estimator_ : AutoEncoder
+        The fitted auto-encoder.
+    coders_ : list of LatentCoder
+        For each level of quality, tables counted over the images fitted on: part of the model.
+    model_ : int
+        First eight bytes of the identity of weights and tables; files say which model they need.
+
+    Raises
+    ------
+    ValueError
+        If the rows are no images of 8 bits, or the auto-encoder is no codec.
+
+    Notes
+    -----
+    **The whole numbers of a file are the same on every machine**: they are read by tables that
+    are stored, chosen by whole-number contexts; one thread or many, alone or among others. What
+    the decoder makes of them is floating-point work: pixels may differ by one elsewhere.
+
+    Any size from 1 x 1: borders are repeated up to a multiple of the stride, and cut off again. A
+    grey image is three equal colours to a model of colours, and grey when it comes back.
+    Transparency is kept without loss, and what it hides is replaced by the mean colour.
+
+    References
+    ----------
+    Theis et al., "Lossy image compression with compressive autoencoders", ICLR 2017,
+    https://arxiv.org/abs/1703.00395: tables of counts on the training images, scales for all rates.
+    Differs: contexts of what is decoded already (:class:`~isthmus.coding.LatentCoder`).
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    >>> job = Compressor().fit(images)  # doctest: +SKIP
+    >>> data = job.compress(images[0], quality=40)  # doctest: +SKIP
+    >>> job.decompress(data).shape  # doctest: +SKIP
+    (32, 32, 3)
+    """
+
+    verb: ClassVar[str] = "compress"
+    needs: ClassVar[tuple[str, ...]] = ("trade_off", "quantize", "dequantize")
+
+    def __init__(self, estimator: AutoEncoder | None = None, *, tile: int = 512, random_state: Any = None):
+        self.estimator = estimator
+        self.tile = tile
+        self.random_state = random_state
+
+    def default_estimator(self, X: Any) -> AutoEncoder:
+        """Return the auto-encoder fitted where none is given: a lapped transform and a small filter.
+
+        It is that of ``isthmus.recipes.lapped_codec``; ``gdn_codec`` is the one for a GPU.
+        """
+        return AutoEncoder(
+            encoder="lapped_encoder",
+            bottleneck="entropy_bottleneck",
+            decoder="lapped_decoder(told=True)",
+            loss="squared_error",
+            batch_size=8,
+            learning_rate=1e-3,
+            weight_decay=0.0,
+        )
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the auto-encoder, then count the tables of every quality over the images.
+
+        Parameters
+        ----------
+        X : array (n, h, w[, 1 or 3]) of uint8, or Rows
+            Images of one size; of a folder :class:`~isthmus.reading.ImageCrops`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        Self
+        """
+        rows = as_rows(X)
+        _check_images(rows)
+        if isinstance(self.tile, bool) or not isinstance(self.tile, int) or not 64 <= self.tile <= 4096:
+            raise ValueError(f"tile must be a whole number of pixels from 64 to 4096, got {self.tile!r}.")
+        estimator = self._prepared(rows).fit(rows)
+        if not hasattr(estimator.module_.encoder, "stride"):
+            raise ValueError(
+                f"a Compressor needs an encoder that keeps positions and says its stride, such as lapped_encoder or "
+                f"gdn_encoder; got {estimator.module_.encoder!r}."
+            )
+        self.estimator_ = estimator
+        module = estimator.module_
+        self._take(count_tables(module, self._features(rows), int(module.bottleneck.levels)))
+        return self
+
+    def compress(
+        self,
+        image: Any,
+        quality: float | None = None,
+        *,
+        target_size: int | None = None,
+        target_psnr: float | None = None,
+        strip: bool = False,
+    ) -> bytes:
+        """Return an image as the bytes of a file.
+
+        Parameters
+        ----------
+        image : array of uint8, PIL.Image.Image or Picture
+            ``(h, w)`` or ``(h, w, c)``: grey, grey with alpha, colours, colours with alpha.
+        quality : float, optional
+            From 0, coarsest, to 100; 60 if nothing is asked for.
+        target_size : int, optional
+            The best quality whose file has at most so many bytes, instead.
+        target_psnr : float, optional
+            The least quality that reaches so many dB in what is coded with loss, instead.
+        strip : bool, default=False
+            Leave out colour profile, EXIF and XMP.
+
+        Raises
+        ------
+        TypeError
+            If it has other than 8 bits a channel.
+        ValueError
+            If it cannot be made so small or so good; says what can be.
+        """
+        check_is_fitted(self, "estimator_")
+        picture = picture_of(image)
+        asked = [one for one in (quality, target_size, target_psnr) if one is not None]
+        if len(asked) > 1:
+            raise ValueError("ask for one of quality, target_size and target_psnr.")
+        colours = self._codec.colours
+        if picture.pixels.shape[2] > colours:
+            raise ValueError(
+                "the model was fitted on grey images and this one has colours: make it grey, or fit another."
+            )
+        coding = ImageCoding(self._codec, self.model_, picture, self.tile, {} if strip else picture.metadata)
+        if target_size is not None:
+            return coding.within(target_size)
+        if target_psnr is not None:
+            return coding.reaching(target_psnr)
+        wanted = QUALITY if quality is None else quality
+        if not 0 <= wanted <= 100:
+            raise ValueError(f"quality must be from 0 to 100, got {quality!r}.")
+        return coding.file(round(wanted / 100 * coding.finest))
+
+    def decompress(
+        self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, conceal: bool = False
+    ) -> np.ndarray:
+        """Return the image of a file: ``(h, w)``, or ``(h, w, c)`` with 2, 3 or 4 channels; see :meth:`picture`."""
+        return self.picture(data, max_pixels=max_pixels, conceal=conceal).array
+
+    def picture(self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, conceal: bool = False) -> Picture:
+        """Return the image of a file, with its metadata.
+
+        Parameters
+        ----------
+        data : bytes-like
+            From :meth:`compress`.
+        max_pixels : int, default=2**28
+            The most that the image may have.
+        conceal : bool, default=False
+            Where tiles are damaged or cut off, give the rest, with a note; they are flat.
+
+        Raises
+        ------
+        CorruptStreamError
+            If the file is damaged, cut short, or none.
+        ValueError
+            If it needs another model, or is larger than allowed.
+        """
+        check_is_fitted(self, "estimator_")
+        stream = read_stream(data, max_pixels, conceal)
+        facts, codec = stream.facts, self._codec
+        if stream.model != self.model_:
+            raise ValueError(
+                f"the file needs the model {stream.model:016x}; this one is {self.model_:016x}. "
+                "Give the model it was compressed with."
+            )
+        if (facts.stride, facts.levels) != (codec.stride, codec.levels) or facts.channels > codec.colours:
+            raise CorruptStreamError("the header of the image is not of this model's making.")
+
+        def numbers(tile: Tile) -> np.ndarray:
+            try:
+                return codec.decode(
+                    stream.tiles.get(tile.number) if conceal else stream.tiles[tile.number], facts, tile
+                )
+            except CorruptStreamError:
+                if not conceal:
+                    raise
+                stream.tiles.pop(tile.number)
+                return codec.decode(None, facts, tile)
+
+        pixels = codec.pixels(facts, numbers)
+        lost = [tile.number for tile in facts.every_tile() if tile.number not in stream.tiles]
+        notes = [f"{len(lost)} of {facts.tiles[0] * facts.tiles[1]} tiles lost (the first: {lost[0]})"] if lost else []
+        return Picture(pixels, stream.alpha, stream.metadata, notes)
+
+    def baselines(self) -> dict[str, Any]:
+        """Return JPEG, WebP and JPEG 2000, each as good as its encoder in Pillow makes it."""
+        known = {name: StandardCodec(name) for name in FORMATS}
+        return {name: codec for name, codec in known.items() if codec.is_there}
+
+    def compare(self, train: Any, test: Any, y: Any = None) -> list[dict[str, Any]]:
+        """Return size and quality of files per method, at most 24 images, whole files counted.
+
+        Returns
+        -------
+        list of dict
+            ``method``; ``psnr`` in dB at ``bpp`` bits a pixel, those of the auto-encoder's
+            middle quality, interpolated for the others; ``bd_rate``: how many per cent more bits
+            the auto-encoder takes than this method at equal PSNR (negative: less), averages over
+            images taken first. None where a method has no such files.
+        """
+        job, rows = self._fitted(train), as_rows(test)
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_COMPARED)).round().astype(np.int64))
+        images = [picture_of(np.asarray(one)).array for one in choose(rows, chosen).take(slice(None))]
+        ours = curve_of(images, lambda image, step: job.compress(image, LADDER[step]), job.decompress, len(LADDER))
+        middle = len(LADDER) // 2
+        rate = float(ours[0][middle])
+        table = [{"method": "auto-encoder", "bpp": rate, "psnr": float(ours[1][middle]), "bd_rate": 0.0}]
+        for name, codec in job.baselines().items():
+            theirs = curve_of(images, codec.compress, codec.decompress, len(codec.steps))
+            saved = bd_rate(*ours, *theirs)
+            quality = quality_at(theirs, rate)
+            table.append(
+                {
+                    "method": name,
+                    "bpp": rate,
+                    "psnr": quality,
+                    "bd_rate": saved if math.isfinite(saved) else None,
+                }
+            )
+        return table
+
+    def state(self) -> dict[str, Any]:
+        """Return the tables of each level, as bytes."""
+        check_is_fitted(self, "estimator_")
+        return {f"coder_{i}": np.frombuffer(one.to_bytes(), np.uint8).copy() for i, one in enumerate(self.coders_)}
+
+    def restore(self, state: Mapping[str, Any]) -> Self:
+        """Take back what :meth:`state` returned."""
+        module = self.estimator_.module_
+        levels = getattr(module.bottleneck, "levels", 0)
+        found = [state.get(f"coder_{i}") for i in range(levels)]
+        if (
+            not levels
+            or len(state) != levels
+            or not all(isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 1 for one in found)
+        ):
+            raise ValueError(
+                f"a codec of {levels} levels should have as many tables in bytes, got {sorted(state)[:9]}."
+            )
+        self._take([LatentCoder.from_bytes(one.tobytes()) for one in found if one is not None])
+        return self
+
+    def _take(self, coders: list[LatentCoder]) -> None:
+        """Keep tables, and name the model by them and the weights."""
+        module = self.estimator_.module_
+        channels = len(module.bottleneck.log_gain[0])
+        if any(sum(coder.groups) != channels for coder in coders):
+            raise ValueError(f"the tables should be for {channels} channels, got {sum(coders[0].groups)}.")
+        self.coders_ = coders
+        self._codec = ImageCodec(module, coders)
+        self.model_ = int(identity(module, self.state()), 16)
+
+    def _features(self, rows: Rows) -> Iterator[torch.Tensor]:
+        """Yield features of images, evenly chosen, not too many."""
+        module = self.estimator_.module_
+        with threads_set(1), torch.inference_mode():
+            size = module.bottleneck.log_gain.shape[1] * math.prod(self.estimator_.code_shape_[:-1])
+            many = min(len(rows), max(1, MOST_COUNTED // size))
+            index = np.unique(np.linspace(0, len(rows) - 1, many).round().astype(np.int64))
+            for block in blocks(choose(rows, index), self.estimator_.modality_, self._dtype):
+                for begin in range(0, len(block), 8):
+                    piece = block[begin : begin + 8].to(self._device)
+                    yield module.encoder(module.modality.expand(piece)).cpu()
+
+
+def _check_images(rows: Rows) -> None:
+    """Refuse what is no image of 8 bits, before anything is fitted."""
+    what = "a table" if isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim < 3) else None
+    what = "series" if isinstance(rows, SequenceRows) else what
+    first = None if what else np.asarray(rows.take(slice(0, 1)))
+    if first is not None and (
+        first.dtype != np.uint8 or first.ndim not in (3, 4) or first.shape[3:] not in ((), (1,), (3,))
+    ):
+        what = f"{first.dtype} of shape {first.shape[1:]} each"
+    if what:
+        raise ValueError(
+            f"a Compressor is fitted on images: uint8 (n, h, w) or (n, h, w, c) with 1 or 3 channels; got {what}. "
+            "Transparency is kept without loss: leave it out here. Arrays: isthmus.jobs.arrays."
+        )

@@ -1,0 +1,152 @@
+"""Images as whole numbers, tile by tile, and back: the networks' half of a codec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isthmus.batch import Batch
+from isthmus.coding import CorruptStreamError, LatentCoder
+from isthmus.guards import threads_set
+from isthmus.jobs.image_stream import ImageFacts, Tile
+from isthmus.module import AutoEncoderModule
+
+__all__ = ["HALO", "ImageCodec"]
+
+# Positions around a tile that networks look at: lapping takes one, the filter another.
+HALO = 2
+
+
+class ImageCodec:
+    """A fitted line and its tables.
+
+    Parameters
+    ----------
+    module : AutoEncoderModule
+        Its encoder has a ``stride``, its bottleneck levels of quality.
+    coders : sequence of LatentCoder
+        One for each level.
+
+    Notes
+    -----
+    Tiles part the *code*, not the image: a tile's features are computed from its pixels and
+    those of ``HALO`` positions around it, and its pixels from its whole numbers and those of as many
+    around it. So there are no seams and nothing is coded twice, and still each tile is read by
+    itself. One tile at a time and one thread: results depend on nothing else that is going on.
+    """
+
+    def __init__(self, module: AutoEncoderModule, coders: Sequence[LatentCoder]):
+        self.module, self.coders = module, coders
+        self.stride = int(module.encoder.stride)
+        self.levels = int(module.bottleneck.levels)
+        shape = module.modality.example()["shape"]
+        self.colours = int(shape[2])
+        # The decoder cuts maps as large as those fitted on down to the images fitted on.
+        self._cut_map = tuple(-(-side // self.stride) for side in shape[:2]) if _uneven(shape, self.stride) else None
+        self._weight = next(module.parameters())
+
+    def features(self, pixels: np.ndarray, tile: Tile) -> Tensor:
+        """Return the features of a tile of an image ``(h, w, c)``, on the model's device."""
+        rows, columns = _widened(tile.rows, HALO), _widened(tile.columns, HALO)
+        stride = self.stride
+        region = pixels[rows.start * stride : rows.stop * stride, columns.start * stride : columns.stop * stride]
+        # A copy: torch warns of arrays that are read-only, as those of Pillow are.
+        region = np.repeat(region, self.colours // region.shape[2], axis=2)
+        with threads_set(1), torch.inference_mode():
+            batch = Batch(torch.from_numpy(region[None])).to(self._weight.device)
+            found = self.module.encoder(self.module.modality.expand(batch))[0]
+        return found[_within(tile.rows, rows), _within(tile.columns, columns)]
+
+    def numbers(self, features: Tensor, level: float) -> np.ndarray:
+        """Return the whole numbers ``(h, w, c)`` that features are written as."""
+        with threads_set(1):
+            return self.module.bottleneck.quantize(features[None], level)[0].cpu().numpy()
+
+    def encode(self, numbers: np.ndarray, level: float) -> bytes:
+        """Return the stream of a tile's whole numbers."""
+        return self._coder(level).encode(numbers)
+
+    def decode(self, data: memoryview | None, facts: ImageFacts, tile: Tile) -> np.ndarray:
+        """Return the whole numbers of a tile's stream; zeros if it is lost."""
+        shape = (*(side.stop - side.start for side in (tile.rows, tile.columns)), sum(self.coders[0].groups))
+        if data is None:
+            return np.zeros(shape, np.int64)
+        try:
+            return self._coder(facts.level).decode(data, shape)
+        except CorruptStreamError as error:
+            count = facts.tiles[0] * facts.tiles[1]
+            raise CorruptStreamError(f"tile {tile.number} of {count}: {error}") from error
+
+    def pixels(self, facts: ImageFacts, numbers_of: Callable[[Tile], np.ndarray]) -> np.ndarray:
+        """Return the image ``(h, w, channels)``, uint8, of each tile's whole numbers, asked for once and in order."""
+        image = np.empty((facts.height, facts.width, facts.channels), np.uint8)
+        rows, columns = facts.positions
+        last = facts.tiles[0] - 1
+        before = current = np.empty((0, columns, 0), np.int64)
+        after = self._row(facts, 0, numbers_of)
+        for row in range(last + 1):
+            before, current = current, after
+            after = self._row(facts, row + 1, numbers_of) if row < last else current[:0]
+            above, below = before[max(0, len(before) - facts.halo) :], after[: facts.halo]
+            # Only a row of tiles and its margins are there at once.
+            strip = np.concatenate([one for one in (above, current, below) if len(one)])
+            for tile in facts.tiles_of_row(row):
+                wide = _widened(tile.columns, facts.halo, columns)
+                decoded = self._synthesis(strip[:, wide], facts.level)
+                inner = _within(tile.columns, wide)
+                top, left = len(above) * self.stride, inner.start * self.stride
+                place = image[_scaled(tile.rows, self.stride), _scaled(tile.columns, self.stride)]
+                found = decoded[top : top + place.shape[0], left : left + place.shape[1]]
+                place[...] = found if facts.channels == found.shape[2] else _grey(found)
+        return image
+
+    def _row(self, facts: ImageFacts, row: int, numbers_of: Callable[[Tile], np.ndarray]) -> np.ndarray:
+        return np.concatenate([numbers_of(tile) for tile in facts.tiles_of_row(row)], axis=1)
+
+    def _synthesis(self, numbers: np.ndarray, level: float) -> np.ndarray:
+        """Return the pixels ``(h stride, w stride, c)`` of a map of whole numbers."""
+        if numbers.shape[:2] == self._cut_map:
+            numbers = np.concatenate([numbers, numbers[-1:]])
+        with threads_set(1), torch.inference_mode():
+            indices = torch.from_numpy(np.ascontiguousarray(numbers)[None]).to(self._weight.device)
+            output = self.module.decoder(self.module.bottleneck.dequantize(indices, level), None)
+            values = self.module.loss.mean(output)[0].float().cpu().numpy()
+        # Only made-up streams have numbers that are beyond all floats.
+        return np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
+
+    def _coder(self, level: float) -> LatentCoder:
+        return self.coders[round(level)]
+
+
+def _grey(colours: np.ndarray) -> np.ndarray:
+    """Return the grey image nearest to one of colours."""
+    return np.rint(colours.mean(axis=2, keepdims=True)).astype(np.uint8)
+
+
+def _uneven(shape: Sequence[int], stride: int) -> bool:
+    return any(side % stride for side in shape[:2])
+
+
+def _widened(part: slice, by: int, most: int | None = None) -> slice:
+    return slice(max(0, part.start - by), part.stop + by if most is None else min(most, part.stop + by))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _scaled(part: slice, by: int) -> slice:
+    return slice(part.start * by, part.stop * by)
+
+
+def count_tables(module: AutoEncoderModule, maps: Iterator[Tensor], levels: int) -> list[LatentCoder]:
+    """Return a coder for each level, counted over features ``(b, h, w, c)``."""
+    pieces = list(maps)
+    coders = []
+    for level in range(levels):
+        numbers = [module.bottleneck.quantize(piece, float(level)).cpu().numpy() for piece in pieces]
+        coders.append(LatentCoder.fit([one for piece in numbers for one in piece]))
+    return coders

@@ -1,0 +1,176 @@
+"""Images on the command line: fit, compress, decompress, info, compare."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image, PngImagePlugin
+
+from isthmus.cli import main
+from isthmus.metrics import psnr
+
+SETTINGS = (
+    "max_epochs=1",
+    "encoder=lapped_encoder(channels=12)",
+    "bottleneck=entropy_bottleneck(trade_offs=(0.002, 0.2))",
+    "decoder=lapped_decoder(filter=(), told=True)",
+    "threads=1",
+    "validation_fraction=0.02",
+    "batch_size=64",
+)
+
+
+def waves(height: int, width: int, seed: int = 0) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([128 + 90 * np.sin(x / (6 + seed) + i) * np.cos(y / (8 + i)) for i in range(3)], -1)
+    return (image + np.random.default_rng(seed).normal(size=image.shape) * 4).clip(0, 255).astype(np.uint8)
+
+
+def pixels(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def ran(*words, status=0):
+    result = CliRunner().invoke(main, [str(word) for word in words], prog_name="isthmus")
+    assert result.exit_code == status, result.stderr
+    return result.stdout if status == 0 else result.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with images of several sizes in ``photos`` and the codec fitted on them in ``codec``."""
+    place = tmp_path_factory.mktemp("imaging")
+    (place / "photos").mkdir()
+    for i, (height, width) in enumerate([(60, 40), (50, 70)]):
+        Image.fromarray(waves(height, width, i)).save(place / "photos" / f"{i}.png")
+    (place / "photos" / "bad.png").write_bytes(b"no image")
+    sets = [word for one in SETTINGS for word in ("--set", f"estimator__{one}")]
+    told = ran("fit", place / "photos", "-o", place / "codec", "--for", "compress", "--size", "32x32", *sets, "--json")
+    told = json.loads(told)
+    assert (told["job"], len(told["set_aside"])) == ("compress", 1)
+    return place
+
+
+def test_images_go_through_files_and_back(place, tmp_path):
+    first, second = place / "photos" / "0.png", place / "photos" / "1.png"
+    told = ran("compress", place / "codec", first, second, "-q", "90", "-o", tmp_path / "small", "--json")
+    files = sorted((tmp_path / "small").iterdir())
+    assert [path.name for path in files] == ["0.aec", "1.aec"]
+    told = [json.loads(line) for line in told.strip().split("\n")]
+    assert [one["bytes"] for one in told] == [path.stat().st_size for path in files]
+    ran("decompress", *files, "-o", tmp_path / "back", "--model", place / "codec")
+    for original in (first, second):
+        assert psnr(pixels(original), pixels(tmp_path / "back" / original.name)) > 20
+    # The same through other words.
+    ran("decompress", place / "codec", files[0], "-o", tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "back" / "0.png").read_bytes()
+
+
+def test_targets_are_kept_and_one_file_may_have_a_name_of_its_own(place, tmp_path):
+    image = place / "photos" / "1.png"
+    ran("compress", place / "codec", image, "--target-size", "0.5k", "-o", tmp_path / "x.aec")
+    assert 300 < (tmp_path / "x.aec").stat().st_size <= 500
+    ran("compress", place / "codec", image, "--target-psnr", "20", "-o", tmp_path / "into")
+    ran("decompress", tmp_path / "into" / "1.aec", "-o", tmp_path / "back", "--model", place / "codec")
+    assert psnr(pixels(image), pixels(tmp_path / "back" / "1.png")) >= 20
+
+
+def test_info_needs_no_model(place, tmp_path):
+    ran("compress", place / "codec", place / "photos" / "0.png", "-q", "40", "-o", tmp_path)
+    told = json.loads(ran("info", tmp_path / "0.aec", "--json"))
+    assert (told["holds"], told["width"], told["height"], told["channels"], told["tiles"]) == ("image", 40, 60, 3, 1)
+    assert abs(told["quality"] - 40) < 0.5
+    assert len(told["model"]) == 16
+    assert "bits per pixel" in ran("info", tmp_path / "0.aec")
+
+
+def test_what_belongs_to_a_picture_is_kept(place, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = PngImagePlugin.PngInfo()
+    xmp.add_itxt("XML:com.adobe.xmp", "<x/>")
+    image = Image.fromarray(np.dstack([waves(24, 20), np.full((24, 20), 77, np.uint8)]))
+    image.save(tmp_path / "a.png", exif=exif, icc_profile=b"profile", pnginfo=xmp)
+    Image.fromarray(waves(24, 20)).convert("P").save(tmp_path / "p.gif")
+    Image.fromarray(waves(24, 20)).convert("CMYK").save(tmp_path / "c.jpg", exif=exif)
+    names = [tmp_path / name for name in ("a.png", "p.gif", "c.jpg")]
+    result = CliRunner().invoke(main, ["compress", *map(str, (place / "codec", *names)), "-o", str(tmp_path / "o")])
+    assert result.exit_code == 0
+    assert "p.gif: a palette converted" in result.stderr
+    assert "c.jpg: CMYK converted" in result.stderr
+    files = [tmp_path / "o" / f"{name}.aec" for name in "apc"]
+    ran("decompress", *files, "-o", tmp_path / "back", "--model", place / "codec")
+    with Image.open(tmp_path / "back" / "a.png") as back:
+        assert back.size == (20, 24)  # turned by whoever looks at it, as before
+        assert back.getexif()[0x0112] == 6
+        assert back.info["icc_profile"] == b"profile"
+        assert back.info["XML:com.adobe.xmp"] == "<x/>"
+        assert (np.asarray(back)[..., 3] == 77).all()
+    with Image.open(tmp_path / "back" / "c.png") as back:
+        assert back.getexif()[0x0112] == 6
+    ran("compress", place / "codec", tmp_path / "a.png", "--strip", "-o", tmp_path / "bare")
+    assert "exif" not in json.loads(ran("info", tmp_path / "bare" / "a.aec", "--json"))
+
+
+def test_damaged_tiles_are_concealed_only_if_asked(place, tmp_path):
+    ran("compress", place / "codec", place / "photos" / "0.png", "-o", tmp_path / "x.aec")
+    data = bytearray((tmp_path / "x.aec").read_bytes())
+    data[data.index(b"TILE") + 20] ^= 1
+    (tmp_path / "x.aec").write_bytes(data)
+    words = ("decompress", place / "codec", tmp_path / "x.aec", "-o", tmp_path / "x.png")
+    assert "x.aec: chunk 'TILE'" in ran(*words, status=1)
+    assert not (tmp_path / "x.png").exists()
+    result = CliRunner().invoke(main, [*map(str, words), "--conceal"])
+    assert "1 of 1 tiles lost" in result.stderr
+    with Image.open(tmp_path / "x.png") as back:
+        assert back.size == (40, 60)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("compress", "a.png", "-o", "x"), 2, "Missing MODEL"),
+        (("compress", "CODEC", "-o", "x"), 2, "what is it to compress"),
+        (("compress", "CODEC", "a.png", "-q", "9", "--target-size", "9", "-o", "x"), 2, "give one of --quality"),
+        (("compress", "CODEC", "a.png", "-q", "9", "--error", "abs:1", "-o", "x"), 2, "--error is for arrays"),
+        (("compress", "CODEC", "a.png", "--target-size", "some", "-o", "x"), 2, "such as 40k"),
+        (("compress", "CODEC", "a.png", "--target-size", "9", "-o", "x.aec"), 1, "a.png: the smallest file has"),
+        (("compress", "CODEC", "deep.png", "-o", "x.aec"), 1, "more than 8 bits a channel"),
+        (("compress", "CODEC", "bad.png", "-o", "x.aec"), 1, "bad.png cannot be compressed as an image"),
+        (("compress", "CODEC", "a.png", "sub/a.png", "-o", "x"), 2, "two of the files have the same name"),
+        (("decompress", "a.aec", "-o", "x.png"), 2, "Missing option '--model'"),
+        (("decompress", "a.aec", "cut.aec", "-o", "x", "--model", "CODEC"), 1, "cut.aec: the file ends too early"),
+        (("decompress", "CODEC", "a.aec", "--max-pixels", "100", "-o", "x.png"), 1, "more than the limit of 100"),
+        (("info", "cut.aec"), 1, "ends too early"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(place, tmp_path, monkeypatch, words, status, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    Image.fromarray(waves(20, 16)).save("a.png")
+    Image.fromarray(waves(20, 16)).save("sub/a.png")
+    Image.new("I;16", (8, 8)).save("deep.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    ran("compress", place / "codec", "a.png", "-o", "a.aec")
+    (tmp_path / "cut.aec").write_bytes((tmp_path / "a.aec").read_bytes()[:20])
+    error = ran(*(place / "codec" if word == "CODEC" else word for word in words), status=status)
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_as_a_process_with_two_workers_the_files_are_the_same(place, tmp_path):
+    images = [str(place / "photos" / f"{i}.png") for i in range(2)]
+    call = [sys.executable, "-m", "isthmus", "compress", str(place / "codec"), *images, "-o", str(tmp_path / "two")]
+    done = subprocess.run([*call, "-j", "2"], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    ran("compress", place / "codec", *images, "-o", tmp_path / "one")
+    for i in range(2):
+        assert (tmp_path / "one" / f"{i}.aec").read_bytes() == (tmp_path / "two" / f"{i}.aec").read_bytes()
