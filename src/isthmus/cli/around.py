@@ -44,7 +44,7 @@ def demo(out: Path) -> None:
 def bench(table: str, rows: tuple[str, ...], quick: bool, out: Path | None) -> int:
     """Measure again what Isthmus claims: a table of benchmarks, or some of its ROWs.
 
-    They are in the repository, not in the installed package, and take hours. A wrong ROW lists
+    They are in the repository, not in the installed package, and take minutes to hours. A wrong ROW lists
     them all. Public data are looked for in the folder that ISTHMUS_DATA names; a row whose data
     are not there says so.
     """
