@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
 from isthmus.cli import main
+from isthmus.cli.imaging import split_crops
 from isthmus.metrics import psnr
+from isthmus.reading import ImageCrops
 
 SETTINGS = (
     "max_epochs=1",
@@ -131,6 +133,15 @@ def test_damaged_tiles_are_concealed_only_if_asked(place, tmp_path):
     assert "1 of 1 tiles lost" in result.stderr
     with Image.open(tmp_path / "x.png") as back:
         assert back.size == (40, 60)
+
+
+def test_crops_are_compared_on_images_that_were_not_fitted_on(place):
+    rows = ImageCrops(place / "photos", 11, size=16)
+    train, test = split_crops(rows, 0.3, seed=0)
+    assert sorted([*train, *test]) == list(range(11))
+    assert not {rows._image(row) for row in train} & {rows._image(row) for row in test}
+    with pytest.raises(ValueError, match="has one image"):
+        split_crops(ImageCrops(place / "photos" / "0.png", 4, size=16), 0.3, seed=0)
 
 
 @pytest.mark.parametrize(

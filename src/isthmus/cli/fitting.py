@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
-from isthmus.cli.imaging import crops
+from isthmus.cli.imaging import crops, split_crops
 from isthmus.cli.inputs import Given, read_rows
 from isthmus.cli.judging import known_anomalies
 from isthmus.cli.predicting import known_labels, split_labelled
@@ -29,6 +29,7 @@ from isthmus.jobs.job import Job, choose, needs_labels
 from isthmus.modalities.choice import default_modality
 from isthmus.options import Options
 from isthmus.part import Part
+from isthmus.reading import ImageCrops
 from isthmus.recipes.making import make
 from isthmus.rows import Rows, SequenceRows
 
@@ -114,7 +115,8 @@ def compare(
         more = {"y_train": y[train]}
     else:
         y = None if known is None else _as_truth(made, known)
-        train, test = _split(len(rows), y, seed)
+        by_image = isinstance(rows, ImageCrops)
+        train, test = split_crops(rows, TEST_SHARE, seed) if by_image else _split(len(rows), y, seed)
         if y is not None and made.verb == "detect":
             # A detector is fitted on rows that are normal: known anomalies are for testing alone.
             train = train[~y[train]]

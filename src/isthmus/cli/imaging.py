@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from isthmus.cli.compressing import SUFFIX, bytes_of, explained, targets
 from isthmus.cli.inputs import Given, open_model
@@ -20,7 +21,7 @@ from isthmus.jobs.image_stream import image_facts
 from isthmus.reading import ImageCrops
 from isthmus.reading.pictures import read_picture, write_picture
 
-__all__ = ["compress", "crops", "decompress", "info"]
+__all__ = ["compress", "crops", "decompress", "info", "split_crops"]
 
 PICTURE = ".png"
 CROP = 160
@@ -58,6 +59,17 @@ def crops(path: Path, size: tuple[int, int] | None, seed: int) -> Given:
     for note in (*rows.notes, repr(rows)):
         say(f"note: {note}")
     return Given(path, rows)
+
+
+def split_crops(rows: ImageCrops, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of crops to fit on and to test on: of different images, for crops of one lie over each other."""
+    images = len(rows.files)
+    if images < 2:
+        raise ValueError(f"{rows.path} has one image; to fit on some and test on others takes two.")
+    image_of = np.arange(len(rows)) * images // len(rows)
+    chosen = np.random.default_rng(seed).permutation(images)[: max(1, round(test_share * images))]
+    tested = np.isin(image_of, chosen)
+    return np.flatnonzero(~tested), np.flatnonzero(tested)
 
 
 def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ LADDER = (5.0, 20.0, 40.0, 60.0, 80.0, 95.0)
 MOST_COMPARED = 24
 # Numbers that the tables of a level are counted over.
 MOST_COUNTED = 1 << 23
+# What the header has a byte for.
+MOST_STRIDE = 255
 
 
 class Compressor(Job):
@@ -129,10 +131,10 @@ class Compressor(Job):
         if isinstance(self.tile, bool) or not isinstance(self.tile, int) or not 64 <= self.tile <= 4096:
             raise ValueError(f"tile must be a whole number of pixels from 64 to 4096, got {self.tile!r}.")
         estimator = self._prepared(rows).fit(rows)
-        if not hasattr(estimator.module_.encoder, "stride"):
+        if not 1 <= getattr(estimator.module_.encoder, "stride", 0) <= MOST_STRIDE:
             raise ValueError(
-                f"a Compressor needs an encoder that keeps positions and says its stride, such as lapped_encoder or "
-                f"gdn_encoder; got {estimator.module_.encoder!r}."
+                f"a Compressor needs an encoder that keeps positions and has a stride of at most {MOST_STRIDE} pixels, "
+                f"such as lapped_encoder or gdn_encoder; got {estimator.module_.encoder!r}."
             )
         self.estimator_ = estimator
         module = estimator.module_
@@ -228,9 +230,7 @@ class Compressor(Job):
 
         def numbers(tile: Tile) -> np.ndarray:
             try:
-                return codec.decode(
-                    stream.tiles.get(tile.number) if conceal else stream.tiles[tile.number], facts, tile
-                )
+                return codec.decode(stream.tiles.get(tile.number), facts, tile)
             except CorruptStreamError:
                 if not conceal:
                     raise
@@ -240,6 +240,7 @@ class Compressor(Job):
         pixels = codec.pixels(facts, numbers)
         lost = [tile.number for tile in facts.every_tile() if tile.number not in stream.tiles]
         notes = [f"{len(lost)} of {facts.tiles[0] * facts.tiles[1]} tiles lost (the first: {lost[0]})"] if lost else []
+        notes += [f"{name} lost" for name in stream.lost]
         return Picture(pixels, stream.alpha, stream.metadata, notes)
 
     def baselines(self) -> dict[str, Any]:

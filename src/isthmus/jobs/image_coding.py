@@ -30,7 +30,8 @@ class ImageCoding:
     def facts(self, step: int) -> ImageFacts:
         """Return what the file will say of itself."""
         height, width, channels = self.pixels.shape
-        return ImageFacts(width, height, channels, self.codec.levels, self.codec.stride, HALO, step, self._edge)
+        parts = (*(["alpha"] if self.alpha is not None else []), *self.metadata)
+        return ImageFacts(width, height, channels, self.codec.levels, self.codec.stride, HALO, step, self._edge, parts)
 
     def file(self, step: int) -> bytes:
         """Return the file at a quality."""

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,13 @@ __all__ = ["MAX_PIXELS", "ImageFacts", "Stream", "Tile", "image_facts", "read_st
 MAX_PIXELS = 1 << 28
 MAX_SIDE = 1 << 24
 MAX_METADATA = 1 << 24
-# Width, height; colours, bits, levels, stride, halo, nothing; quality in 256ths of a level, positions of a tile.
-HEAD = struct.Struct("<IIBBBBBxHH")
+# Width, height; colours, bits, levels, stride, halo, parts; quality in 256ths of a level, positions of a tile.
+HEAD = struct.Struct("<IIBBBBBBHH")
 NUMBER = struct.Struct("<I")
 TILE, ALPHA = b"TILE", b"ALPH"
 METADATA = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
+# What there may be besides tiles; the first is bit 0.
+PARTS = {"alpha": ALPHA} | METADATA
 FINE = 256
 PLAIN, DIFFERENCES = 0, 1
 
@@ -55,6 +57,8 @@ class ImageFacts:
         The quality, in 256ths of a level.
     edge : int
         Rows and columns of positions of a tile.
+    parts : tuple of str
+        What there is besides: ``alpha``, ``icc``, ``exif``, ``xmp``.
     """
 
     width: int
@@ -65,6 +69,7 @@ class ImageFacts:
     halo: int
     step: int
     edge: int
+    parts: tuple[str, ...] = ()
 
     @property
     def quality(self) -> float:
@@ -117,6 +122,8 @@ class Stream:
         Transparency, ``(h, w)``.
     metadata : dict of str to bytes
         ``icc``, ``exif`` and ``xmp``, where they are there.
+    lost : list of str
+        Parts that should be there and are not.
     """
 
     facts: ImageFacts
@@ -124,21 +131,23 @@ class Stream:
     tiles: dict[int, memoryview]
     alpha: np.ndarray | None
     metadata: dict[str, bytes]
+    lost: list[str]
 
 
 def write_stream(
     facts: ImageFacts, model: int, tiles: Sequence[bytes], alpha: np.ndarray | None, metadata: dict[str, bytes]
 ) -> bytes:
-    """Return an image as bytes; tiles in the order of their numbers.
+    """Return an image as bytes; tiles in the order of their numbers, and its parts as the facts say.
 
     Header of the container, little endian: width, height (u32), channels, bits, levels, stride,
-    halo, 0 (u8), quality in 256ths of a level, positions of a tile's side (u16). Chunks: ``ICCP``,
+    halo (u8), parts (u8: 1 alpha, 2 ICC,
+    4 EXIF, 8 XMP), quality in 256ths of a level, positions of a tile's side (u16). Chunks: ``ICCP``,
     ``EXIF``, ``XMP `` verbatim; ``ALPH``, transparency, packed by zlib; ``TILE``: its number (u32),
     its stream.
     """
-    header = HEAD.pack(
-        facts.width, facts.height, facts.channels, 8, facts.levels, facts.stride, facts.halo, facts.step, facts.edge
-    )
+    parts = sum(1 << bit for bit, name in enumerate(PARTS) if name in facts.parts)
+    shape = (facts.width, facts.height, facts.channels, 8, facts.levels, facts.stride, facts.halo)
+    header = HEAD.pack(*shape, parts, facts.step, facts.edge)
     chunks = [Chunk(METADATA[name], data) for name, data in metadata.items()]
     if alpha is not None:
         chunks.append(Chunk(ALPHA, _packed(alpha)))
@@ -146,7 +155,7 @@ def write_stream(
     return container.write(IMAGE, header, chunks, model=model)
 
 
-def image_facts(data: bytes | memoryview) -> tuple[ImageFacts, dict[str, int | str]]:
+def image_facts(data: bytes | memoryview) -> tuple[ImageFacts, dict[str, Any]]:
     """Return what a compressed image says of itself, and what else there is to tell; nothing is decoded.
 
     Raises
@@ -159,8 +168,7 @@ def image_facts(data: bytes | memoryview) -> tuple[ImageFacts, dict[str, int | s
     sizes = {
         name: len(chunk.payload) for name, code in METADATA.items() for chunk in contents.chunks if chunk[0] == code
     }
-    transparent = any(chunk.name == ALPHA for chunk in contents.chunks)
-    return facts, {"model": f"{contents.model:016x}", "alpha": "kept" if transparent else "none"} | sizes
+    return facts, {"model": f"{contents.model:016x}", "alpha": "alpha" in facts.parts} | sizes
 
 
 def read_stream(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, conceal: bool = False) -> Stream:
@@ -197,13 +205,16 @@ def read_stream(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, conceal:
         if number >= count or number in tiles or (not conceal and number != len(tiles)):
             raise CorruptStreamError(f"tile {number} does not belong where it is, among {count} tiles.")
         tiles[number] = payload[NUMBER.size :]
-    if len(tiles) != count and not conceal:
+    if not tiles or (len(tiles) != count and not conceal):
         raise CorruptStreamError(f"an image of {count} tiles has {len(tiles)} of them.")
-    metadata = {name: bytes(one) for name, code in METADATA.items() if (one := _only(contents, code)) is not None}
-    if sum(map(len, metadata.values())) > MAX_METADATA:
+    found = {name: one for name, code in PARTS.items() if (one := _only(contents, code)) is not None}
+    lost = [name for name in facts.parts if name not in found]
+    if (lost and not conceal) or not found.keys() <= set(facts.parts):
+        raise CorruptStreamError("what the image carries besides its tiles is not what its header says.")
+    alpha = _unpacked(found.pop("alpha"), facts) if "alpha" in found else None
+    if sum(map(len, found.values())) > MAX_METADATA:
         raise CorruptStreamError(f"the image carries more than the {MAX_METADATA:,} bytes of metadata that it may.")
-    alpha = _only(contents, ALPHA)
-    return Stream(facts, contents.model, tiles, None if alpha is None else _unpacked(alpha, facts), metadata)
+    return Stream(facts, contents.model, tiles, alpha, {name: bytes(one) for name, one in found.items()}, lost)
 
 
 def _facts(contents: container.Contents) -> ImageFacts:
@@ -211,14 +222,16 @@ def _facts(contents: container.Contents) -> ImageFacts:
         raise CorruptStreamError(f"the file holds {container.KINDS[contents.kind]}, no image.")
     if len(contents.header) != HEAD.size:
         raise CorruptStreamError("the header of the image is damaged.")
-    width, height, channels, bits, levels, stride, halo, step, edge = HEAD.unpack(contents.header)
+    width, height, channels, bits, levels, stride, halo, parts, step, edge = HEAD.unpack(contents.header)
     if (
         not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and channels in (1, 3) and bits == 8)
         or not (levels and stride and 0 <= halo <= edge and 0 < edge <= 4096)
         or step > FINE * (levels - 1)
+        or parts >> len(PARTS)
     ):
         raise CorruptStreamError("the header of the image is damaged: a value is out of its range.")
-    return ImageFacts(width, height, channels, levels, stride, halo, step, edge)
+    names = tuple(name for bit, name in enumerate(PARTS) if parts >> bit & 1)
+    return ImageFacts(width, height, channels, levels, stride, halo, step, edge, names)
 
 
 def _only(contents: container.Contents, name: bytes) -> memoryview | None:
@@ -239,7 +252,7 @@ def _packed(alpha: np.ndarray) -> bytes:
 def _unpacked(data: memoryview, facts: ImageFacts) -> np.ndarray:
     pixels = facts.width * facts.height
     plain = unzipped(data[1:], pixels)
-    if data[0] > DIFFERENCES or len(plain) != pixels:
+    if not data or data[0] > DIFFERENCES or len(plain) != pixels:
         raise CorruptStreamError("the transparency of the image is damaged.")
     values = np.frombuffer(plain, np.uint8).reshape(facts.height, facts.width)
     return np.cumsum(values, axis=0, dtype=np.uint8) if data[0] == DIFFERENCES else values
