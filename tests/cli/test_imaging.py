@@ -121,18 +121,25 @@ def test_what_belongs_to_a_picture_is_kept(place, tmp_path):
     assert "exif" not in json.loads(ran("info", tmp_path / "bare" / "a.aec", "--json"))
 
 
-def test_damaged_tiles_are_concealed_only_if_asked(place, tmp_path):
-    ran("compress", place / "codec", place / "photos" / "0.png", "-o", tmp_path / "x.aec")
-    data = bytearray((tmp_path / "x.aec").read_bytes())
-    data[data.index(b"TILE") + 20] ^= 1
-    (tmp_path / "x.aec").write_bytes(data)
-    words = ("decompress", place / "codec", tmp_path / "x.aec", "-o", tmp_path / "x.png")
-    assert "x.aec: chunk 'TILE'" in ran(*words, status=1)
-    assert not (tmp_path / "x.png").exists()
-    result = CliRunner().invoke(main, [*map(str, words), "--conceal"])
-    assert "1 of 1 tiles lost" in result.stderr
-    with Image.open(tmp_path / "x.png") as back:
-        assert back.size == (40, 60)
+def test_damaged_tiles_are_concealed_only_if_asked_and_if_one_is_left(place, tmp_path):
+    wide, lost = tmp_path / "wide.png", {}
+    with Image.open(place / "photos" / "0.png") as photo:
+        photo.resize((600, 30)).save(wide)
+    for tiles, picture in ((2, wide), (1, place / "photos" / "0.png")):
+        file, out = tmp_path / f"{tiles}.aec", tmp_path / f"{tiles}.png"
+        ran("compress", place / "codec", picture, "-o", file)
+        data = bytearray(file.read_bytes())
+        data[data.index(b"TILE") + 20] ^= 1
+        file.write_bytes(data)
+        words = ("decompress", place / "codec", file, "-o", out)
+        assert f"{tiles}.aec: chunk 'TILE'" in ran(*words, status=1)
+        assert not out.exists()
+        lost[tiles] = CliRunner().invoke(main, [*map(str, words), "--conceal"]).stderr
+    assert "1 of 2 tiles lost" in lost[2]
+    with Image.open(tmp_path / "2.png") as back:
+        assert back.size == (600, 30)
+    assert "an image of 1 tiles has 0 of them" in lost[1]
+    assert not (tmp_path / "1.png").exists()
 
 
 def test_crops_are_compared_on_images_that_were_not_fitted_on(place):
