@@ -12,7 +12,7 @@ from sklearn.base import clone
 from isthmus import names
 from isthmus.guards import seeded, threads_set
 from isthmus.module import AutoEncoderModule
-from isthmus.options import Options, split
+from isthmus.options import Options, at_once, split
 from isthmus.part import Part
 
 __all__ = [
@@ -40,8 +40,6 @@ SLOT_OF = {
     "penalties": "penalties",
 }
 START_ROWS = 4_096
-# Numbers in these rows at most: of large images fewer will do.
-START_VALUES = 2**26
 WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -112,9 +110,9 @@ def begin(module: AutoEncoderModule, data: Any, options: Options) -> None:
     """Let a network's parts start from a sample of the training rows."""
     # Of these alone: a start that has seen the held-out rows would look too good on them.
     training, _ = split(len(data), options)
-    most = max(1, START_VALUES // data.take(training[:1]).x[0].numel())
+    most = at_once(START_ROWS, data.take(training[:1]).x[0].numel())
     with seeded(options.seed, options.device), threads_set(1):
-        module.start(data.take(training[: min(START_ROWS, most)]).to(options.device))
+        module.start(data.take(training[:most]).to(options.device))
 
 
 def asked_options(estimator: Any, seed: int) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Options", "choose_options", "split"]
+__all__ = ["Options", "at_once", "choose_options", "split"]
+
+# Numbers in the rows that are run at once, at most: a network's layers hold many times as many.
+MOST_VALUES = 2**26
 
 
 @dataclass(frozen=True)
@@ -106,3 +109,8 @@ def split(n: int, options: Options) -> tuple[Tensor, Tensor]:
     held_out = round(n * options.validation_fraction)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(options.seed))
     return order[held_out:], order[:held_out]
+
+
+def at_once(most: int, values: int) -> int:
+    """Return how many rows of so many values to run at once: ``most``, of large images fewer."""
+    return min(most, max(1, MOST_VALUES // values))

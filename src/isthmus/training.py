@@ -22,7 +22,7 @@ from isthmus.files import read_tensors, write_tensors
 from isthmus.guards import interruptible, seeded
 from isthmus.module import AutoEncoderModule
 from isthmus.optimizing import FlatAdamW
-from isthmus.options import Options, split
+from isthmus.options import Options, at_once, split
 
 __all__ = ["Callback", "Data", "evaluate", "train"]
 
@@ -32,8 +32,6 @@ Callback = Callable[[dict[str, Any]], None]
 PROGRESS = ("epoch", "offset", "step", "stale", "rate", "sums", "history")
 BLOCK_BYTES = 2**24
 EVALUATION_BATCH = 4_096
-# Numbers in these rows at most: a network's layers hold many times as many.
-EVALUATION_VALUES = 2**26
 
 
 class Data(Protocol):
@@ -322,7 +320,7 @@ def evaluate(module: AutoEncoderModule, data: Data, rows: Tensor, options: Optio
     was_training = module.training
     module.eval()
     cost = error = 0.0
-    size = min(EVALUATION_BATCH, max(1, EVALUATION_VALUES // data.take(rows[:1]).x[0].numel()))
+    size = at_once(EVALUATION_BATCH, data.take(rows[:1]).x[0].numel())
     with seeded(options.seed + 1, options.device):
         for index in rows.split(size):
             with _autocast(options):

@@ -122,9 +122,11 @@ def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")(command)
 
 
-def out_file(kinds: tuple[str, ...] = (), help: str = "", metavar: str = "OUT") -> Callable[..., Any]:
+def out_file(
+    kinds: tuple[str, ...] = (), help: str = "", metavar: str = "OUT", required: bool = True
+) -> Callable[..., Any]:
     """Add ``-o``, a file of one of these kinds."""
-    return click.option("-o", "--out", required=True, metavar=metavar, type=Out(kinds), help=help)
+    return click.option("-o", "--out", required=required, metavar=metavar, type=Out(kinds), help=help)
 
 
 def model_and_data(command: Callable[..., Any]) -> Callable[..., Any]:

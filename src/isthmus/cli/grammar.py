@@ -132,13 +132,7 @@ def map_rows(**asked: Any) -> None:
 @main.command()
 @click.argument("model", type=MODEL)
 @click.argument("data", type=DATA_OR_STDIN)
-@click.option(
-    "-o",
-    "--out",
-    metavar="OUT",
-    type=Out(ALERTS),
-    help="One line for each alert, worst first; for DATA - by default -.",
-)
+@out_file(ALERTS, "One line for each alert, worst first; for DATA - by default -.", required=False)
 @click.option("--all", "every", is_flag=True, help="Write every row, in the order of DATA, not the alerts alone.")
 @deciding
 @click.option("--reasons", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Reasons per row.")
@@ -218,12 +212,10 @@ def drift(**asked: Any) -> int:
 @main.command()
 @click.argument("model", type=MODEL)
 @click.argument("data", type=DATA_OR_STDIN)
-@click.option(
-    "-o",
-    "--out",
-    metavar="OUT",
-    type=Out((".jsonl", ".csv", "-")),
-    help="One line for each alarm, in the order of series and steps; for DATA - by default -.",
+@out_file(
+    (".jsonl", ".csv", "-"),
+    "One line for each alarm, in the order of series and steps; for DATA - by default -.",
+    required=False,
 )
 @click.option("--all", "every", is_flag=True, help="Write a line for each step, not the alarms.")
 @click.option(

@@ -12,7 +12,7 @@ from torch import Tensor
 from isthmus.batch import Batch
 from isthmus.layers import bounded
 from isthmus.losses.gaussian import observed
-from isthmus.part import Part
+from isthmus.losses.pixels import PixelError
 
 __all__ = ["StructuralSimilarity"]
 
@@ -24,7 +24,7 @@ C1, C2 = 0.01**2, 0.03**2
 LEAST = 0.01
 
 
-class StructuralSimilarity(Part):
+class StructuralSimilarity(PixelError):
     r"""One minus the multi-scale structural similarity of images between 0 and 1, in bits a pixel.
 
     Parameters
@@ -123,22 +123,6 @@ class StructuralSimilarity(Part):
         share = observed(torch.ones_like(target.x), target)
         nats = self.forward(output, target)
         return share * (nats / share.flatten(1).sum(1).clamp_min(1))[:, None, None, None]
-
-    def error(self, output: Tensor, target: Batch) -> Tensor:
-        """Return the sum of squared differences over the observed values, ``(b,)``."""
-        return observed((self.mean(output) - target.x).square(), target).flatten(1).sum(1)
-
-    def mean(self, output: Tensor) -> Tensor:
-        """Return the values, ``(b, *p, c)``, between 0 and 1."""
-        return bounded(output, 0.0, 1.0)
-
-    def draw(self, output: Tensor) -> Tensor:
-        """Return the values: an error has no distribution to draw from."""
-        return self.mean(output)
-
-    def guess(self, target: Batch) -> Tensor:
-        """Return an output that would fit the target: where a decoder starts."""
-        return target.x
 
     def _compared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return luminance and structure compared at each place, ``(b, c, h', w')``."""

@@ -7,16 +7,15 @@ import math
 from torch import Tensor
 
 from isthmus.batch import Batch
-from isthmus.layers import bounded
 from isthmus.losses.gaussian import observed
-from isthmus.part import Part
+from isthmus.losses.pixels import PixelError
 
 __all__ = ["SquaredError"]
 
 LEVELS = 255
 
 
-class SquaredError(Part):
+class SquaredError(PixelError):
     r"""Squared error of values between 0 and 1, as if in bits a pixel; the output is cut to that range.
 
     Parameters
@@ -80,19 +79,3 @@ class SquaredError(Part):
     def cells(self, output: Tensor, target: Batch) -> Tensor:
         """Return nats of each value, ``(b, *p, c)``; zero where nothing was observed."""
         return observed((self.mean(output) - target.x).square(), target) * self.factor
-
-    def error(self, output: Tensor, target: Batch) -> Tensor:
-        """Return the sum of squared differences over the observed values, ``(b,)``."""
-        return observed((self.mean(output) - target.x).square(), target).flatten(1).sum(1)
-
-    def mean(self, output: Tensor) -> Tensor:
-        """Return the values, ``(b, *p, c)``, between 0 and 1."""
-        return bounded(output, 0.0, 1.0)
-
-    def draw(self, output: Tensor) -> Tensor:
-        """Return the values: an error has no distribution to draw from."""
-        return self.mean(output)
-
-    def guess(self, target: Batch) -> Tensor:
-        """Return an output that would fit the target: where a decoder starts."""
-        return target.x
