@@ -22,6 +22,7 @@ from isthmus.jobs.image_codec import ImageCodec
 from isthmus.jobs.image_stream import image_facts, read_stream
 from isthmus.metrics import psnr
 from isthmus.reading.pictures import Picture
+from isthmus.recipes import lapped_codec
 
 GOLDEN = Path(__file__).parents[1] / "data" / "codec"
 
@@ -33,6 +34,24 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.nda
     waves = [128 + 80 * np.sin(x / (7 + seed % 5) + i) * np.cos(y / (9 + i)) for i in range(channels)]
     noisy = np.stack(waves, -1) + 6 * random.normal(size=(height, width, channels))
     return noisy.clip(0, 255).astype(np.uint8)
+
+
+def test_images_without_anything_in_them_can_be_fitted_on_and_coded():
+    model = lapped_codec(channels=8, max_epochs=1, threads=1, random_state=0)
+    black = np.zeros((8, 32, 32, 3), np.uint8)
+    job = Compressor(model).fit(black)
+    assert np.abs(job.decompress(job.compress(black[0])).astype(int)).max() <= 1
+
+
+def test_the_codec_fitted_by_default_is_the_recipe():
+    images = np.stack([picture(32, 32, seed=i) for i in range(8)])
+    fitted = [
+        model.set_params(max_epochs=1, threads=1, random_state=0).fit(images)
+        for model in (Compressor().default_estimator(images), lapped_codec())
+    ]
+    assert str(fitted[0].module_) == str(fitted[1].module_)
+    for name in ("batch_size", "learning_rate", "weight_decay"):
+        assert getattr(fitted[0], name) == getattr(fitted[1], name)
 
 
 def small(**params) -> AutoEncoder:

@@ -46,7 +46,7 @@ class Analysis(nn.Module):
     @torch.no_grad()
     def put(self, kernels: Tensor, colours: Tensor) -> None:
         """Take kernels ``(k, c, size, size)`` on images less these mean colours ``(c,)``; further rows are zero."""
-        weight = F.pixel_unshuffle(kernels, self.stride).to(self.kernel.weight)
+        weight = _in_blocks(kernels, self.stride).to(self.kernel.weight)
         self.kernel.weight.zero_()[: len(weight), : weight.shape[1]] = weight
         self.kernel.bias.zero_()[: len(weight)] = -(kernels.sum((2, 3)) @ colours.to(kernels)).to(weight)
 
@@ -75,9 +75,14 @@ class Synthesis(nn.Module):
     @torch.no_grad()
     def put(self, kernels: Tensor, colours: Tensor) -> None:
         """Take kernels ``(k, c, size, size)`` and mean colours ``(c,)``; further channels are silent."""
-        weight = F.pixel_unshuffle(kernels, self.stride).to(self.kernel.weight)
+        weight = _in_blocks(kernels, self.stride).to(self.kernel.weight)
         self.kernel.weight.zero_()[: len(weight)] = weight
         self.colours.copy_(colours)
+
+
+def _in_blocks(kernels: Tensor, stride: int) -> Tensor:
+    """Return kernels as ``torch.nn.functional.pixel_unshuffle`` does, which leaves none of them as they are."""
+    return rearrange(kernels, "k c (h s) (w t) -> k (c s t) h w", s=stride, t=stride)
 
 
 def mirrored(image: Tensor, margin: int) -> Tensor:
