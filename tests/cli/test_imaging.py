@@ -183,6 +183,47 @@ def test_what_cannot_be_done_is_said_in_one_line(place, tmp_path, monkeypatch, w
     assert error.count("\n") == 1
 
 
+def test_a_fitted_codec_is_compared_and_drawn_on_other_images(place, tmp_path):
+    (tmp_path / "more").mkdir()
+    Image.fromarray(waves(40, 44, 5)).convert("L").save(tmp_path / "more" / "grey.png")
+    words = ("compare", place / "codec", place / "photos" / "0.png", tmp_path / "more", "--for", "compress")
+    told = json.loads(ran(*words, "-o", tmp_path / "out", "--json"))
+    assert [row["method"] for row in told["methods"]][:3] == ["auto-encoder", "JPEG", "WebP"]
+    assert len(told["files"]) == 2
+    first = told["curves"]["auto-encoder"]
+    assert all(one["bpp"] < other["bpp"] for one, other in zip(first, first[1:], strict=False))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["crops.png", "rates.png"]
+    assert "bd rate" in ran(*words)
+
+
+@pytest.mark.slow
+def test_a_codec_is_fitted_and_compared_in_one_call(place, tmp_path):
+    sets = [word for one in SETTINGS for word in ("--set", f"estimator__{one}")]
+    told = json.loads(
+        ran("compare", place / "photos", "--for", "compress", "--size", "32x32", *sets, "-o", tmp_path / "o", "--json")
+    )
+    assert (told["train"], told["test"], told["job"]) == (200, 200, "compress")
+    assert told["methods"][0]["method"] == "auto-encoder"
+    assert (tmp_path / "o" / "crops.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("CODEC", "--for", "compress"), "which images is it to be compared on"),
+        (("CODEC", "a.png", "--for", "compress", "--set", "tile=64"), "--set is for a fit"),
+        (("CODEC", "a.png", "--for", "map"), "of those only codecs are compared"),
+        (("a.png", "a.png", "--for", "compress"), "is no model"),
+        (("a.png", "--for", "map", "-o", "x"), "-o is for --for compress"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(place, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(waves(20, 16)).save("a.png")
+    error = ran("compare", *(place / "codec" if word == "CODEC" else word for word in words), status=2)
+    assert said in error
+
+
 @pytest.mark.slow
 def test_as_a_process_with_two_workers_the_files_are_the_same(place, tmp_path):
     images = [str(place / "photos" / f"{i}.png") for i in range(2)]

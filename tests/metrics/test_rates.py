@@ -29,6 +29,15 @@ def test_bd_rate_of_straight_lines_is_the_mean_of_their_distance_over_what_both_
     assert found == pytest.approx(100 * math.expm1(0.4))
 
 
+def test_bd_rate_may_be_that_of_a_range():
+    # Twice the bits up to 30 dB and equal bits from there on.
+    qualities, rates = np.array([26.0, 28, 30, 32, 34]), np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    more = rates * np.array([2, 2, 1, 1, 1])
+    assert bd_rate(more, qualities, rates, qualities, within=(32, 40)) == pytest.approx(0, abs=1e-9)
+    assert bd_rate(more, qualities, rates, qualities, within=(20, 27)) > 50
+    assert math.isnan(bd_rate(rates, qualities, rates, qualities, within=(40, 50)))
+
+
 def test_bd_rate_leaves_out_points_that_others_beat_and_does_not_depend_on_order():
     rates, qualities = np.array([0.1, 0.2, 0.4]), np.array([28.0, 30.0, 32.0])
     worse = bd_rate([0.3, 0.4, 0.1, 0.2], [29.0, 32.0, 28.0, 30.0], 2 * rates, qualities)

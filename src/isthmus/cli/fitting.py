@@ -1,4 +1,4 @@
-"""What ``fit``, ``compare`` and ``info`` do."""
+"""What ``fit`` and ``info`` do."""
 
 from __future__ import annotations
 
@@ -12,30 +12,25 @@ from typing import Any
 import click
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import train_test_split
 
 from isthmus import jobs, names, saving
 from isthmus.cli import settings as asked_for
-from isthmus.cli.imaging import crops, split_crops
+from isthmus.cli.imaging import crops
 from isthmus.cli.inputs import Given, read_rows
-from isthmus.cli.judging import known_anomalies
-from isthmus.cli.predicting import known_labels, split_labelled
+from isthmus.cli.predicting import known_labels
 from isthmus.cli.running import wrong_call
-from isthmus.cli.talk import count, figures, modality_said, options_said, progress, say, table, told_options
-from isthmus.cli.watching import cut_in_time, series_for
+from isthmus.cli.talk import figures, modality_said, options_said, progress, say, told_options
+from isthmus.cli.watching import series_for
 from isthmus.data import gathered
 from isthmus.estimator import AutoEncoder
-from isthmus.jobs.job import Job, choose, needs_labels
+from isthmus.jobs.job import Job
 from isthmus.modalities.choice import default_modality
 from isthmus.options import Options
 from isthmus.part import Part
-from isthmus.reading import ImageCrops
 from isthmus.recipes.making import make
-from isthmus.rows import Rows, SequenceRows
+from isthmus.rows import Rows
 
-__all__ = ["compare", "fit", "info"]
-
-TEST_SHARE = 0.3
+__all__ = ["fit", "given_of", "info", "job_of", "model_of", "watched"]
 
 
 def fit(
@@ -55,16 +50,16 @@ def fit(
     values = asked_for.read(settings)
     with wrong_call():
         saving.check_place(out)
-    made = _job(job)
-    given = _given(data, made, size, modality, seed)
+    made = job_of(job)
+    given = given_of(data, made, size, modality, seed)
     rows, y = known_labels(made, given, labels)
     rows = series_for(made, rows)
-    model = _model(made, rows, modality, recipe, values, seed)
+    model = model_of(made, rows, modality, recipe, values, seed)
     checkpoint = out.parent / f"{out.name}.checkpoint.safetensors"
     _say_resume(checkpoint, resume)
     inner: AutoEncoder = model if made is None else model.estimator
     inner.set_params(checkpoint=str(checkpoint), resume=resume)
-    with _interruptible(checkpoint), _watched(inner, bool(values)):
+    with _interruptible(checkpoint), watched(inner, bool(values)):
         model.fit(rows, None if y is None else np.array(y, dtype=object))
     fitted: AutoEncoder = model if made is None else model.estimator_
     summary = _summary(fitted)
@@ -78,60 +73,6 @@ def fit(
     checkpoint.unlink(missing_ok=True)
     say(f"written to {out}")
     figures(given.tally() | {"model": str(out), "job": job} | summary if as_json else _short(summary), as_json)
-
-
-def compare(
-    data: Path,
-    job: str,
-    labels: str | None,
-    modality: str | None,
-    recipe: str | None,
-    settings: tuple[str, ...],
-    seed: int,
-    size: tuple[int, int] | None,
-    as_json: bool,
-) -> None:
-    """Set a job beside its baselines on one split."""
-    values = asked_for.read(settings)
-    made = _job(job)
-    assert made is not None
-    given = _given(data, made, size, modality, seed)
-    rows, known = known_labels(made, given, labels)
-    rows = series_for(made, rows)
-    if isinstance(rows, SequenceRows) and len(rows) == 1 and made.verb == "watch":
-        series, later, y = cut_in_time(rows, known, TEST_SHARE)
-        model = _model(made, series, modality, recipe, values, seed)
-        with _watched(model.estimator, bool(values)):
-            _tell(given, job, model.compare(series, later, y), len(series.values), len(later.values), as_json)
-        return
-    if len(rows) < 4:
-        raise ValueError(
-            f"{data} has {count(len(rows), 'row')} that can be used; to fit on some and test on others takes 4."
-        )
-    y, more = None, {}
-    if known is not None and needs_labels(made):
-        train, test = split_labelled(known, TEST_SHARE, seed)
-        y = np.array(known, dtype=object)
-        more = {"y_train": y[train]}
-    else:
-        y = None if known is None else _as_truth(made, known)
-        by_image = isinstance(rows, ImageCrops)
-        train, test = split_crops(rows, TEST_SHARE, seed) if by_image else _split(len(rows), y, seed)
-        if y is not None and made.verb == "detect":
-            # A detector is fitted on rows that are normal: known anomalies are for testing alone.
-            train = train[~y[train]]
-    model = _model(made, rows, modality, recipe, values, seed)
-    say(f"fitting on {count(len(train), 'row')}, testing on {len(test)} others")
-    with _watched(model.estimator, bool(values)):
-        result = model.compare(choose(rows, train), choose(rows, test), None if y is None else y[test], **more)
-    _tell(given, job, result, len(train), len(test), as_json)
-
-
-def _tell(given: Given, job: str, result: list[dict[str, Any]], train: int, test: int, as_json: bool) -> None:
-    if as_json:
-        figures(given.tally() | {"job": job, "train": train, "test": test, "methods": result}, True)
-    else:
-        table(result)
 
 
 def info(model: Path, as_json: bool) -> None:
@@ -159,14 +100,14 @@ def info(model: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-def _given(data: Path, job: Job | None, size: tuple[int, int] | None, modality: str | None, seed: int) -> Given:
+def given_of(data: Path, job: Job | None, size: tuple[int, int] | None, modality: str | None, seed: int) -> Given:
     """Return the rows of DATA; for a codec, crops of a folder's images."""
     if isinstance(job, jobs.Compressor) and data.is_dir():
         return crops(data, size, seed)
     return read_rows(data, size, modality)
 
 
-def _job(verb: str | None) -> Job | None:
+def job_of(verb: str | None) -> Job | None:
     """Return the job of this name, with its defaults."""
     if verb is None:
         return None
@@ -178,7 +119,7 @@ def _job(verb: str | None) -> Job | None:
     return known[verb]()
 
 
-def _model(
+def model_of(
     job: Job | None, rows: Rows, modality: str | None, recipe: str | None, values: dict[str, Any], seed: int
 ) -> Any:
     """Return what is to be fitted, and say what the rows were taken for."""
@@ -210,7 +151,7 @@ def _modality(rows: Rows, asked: str | None) -> Part:
 
 
 @contextmanager
-def _watched(estimator: AutoEncoder, was_set: bool) -> Iterator[None]:
+def watched(estimator: AutoEncoder, was_set: bool) -> Iterator[None]:
     """Show a fit's options and progress.
 
     The rows have passed the modality by now: what is refused before the first step, with
@@ -283,21 +224,3 @@ def _parts(estimator: AutoEncoder) -> dict[str, Part | None]:
     module = estimator.module_
     slots = ("modality", "corruption", "encoder", "bottleneck", "decoder", "loss")
     return {name: getattr(module, name) for name in slots}
-
-
-def _as_truth(job: Job, y: list[Any]) -> np.ndarray:
-    """Return labels as the job wants them: for detect, whether a row is an anomaly."""
-    if job.verb != "detect":
-        return np.unique(np.array([str(value) for value in y]), return_inverse=True)[1]
-    known = known_anomalies(y)
-    if not known.labelled.all():
-        missing = count(int((~known.labelled).sum()), "row")
-        raise ValueError(f"{missing} without a label: leave them out, to compare on rows that are known.")
-    return known.anomalous
-
-
-def _split(n: int, y: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions to fit on and to test on, each kind of label in both where it can be."""
-    stratify = y if y is not None and np.unique(y, return_counts=True)[1].min() >= 2 else None
-    train, test = train_test_split(np.arange(n), test_size=TEST_SHARE, random_state=seed, stratify=stratify)
-    return np.sort(train), np.sort(test)

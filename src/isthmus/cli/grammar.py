@@ -327,17 +327,21 @@ def disentangle(**asked: Any) -> None:
 
 
 @main.command()
-@click.argument("data", type=DATA)
-@click.option("--for", "job", required=True, metavar="JOB", help="detect, denoise, map or sample.")
+@click.argument("inputs", nargs=-1, required=True, type=DATA, metavar="[MODEL] DATA...")
+@click.option("--for", "job", required=True, metavar="JOB", help="detect, denoise, map, sample, compress and others.")
+@click.option("-o", "--out", type=Out(), metavar="FOLDER", help="For compress: pictures of rates and of crops.")
 @click.option("--labels", metavar="COLUMN|FILE", help="What is known of the rows; never fitted on.")
 @fitting_options
 @as_json
 @traceback
 def compare(**asked: Any) -> None:
-    """Fit on 70 % of DATA and set the job beside its baselines on the other 30 %."""
-    from isthmus.cli import fitting
+    """Fit on 70 % of DATA and set the job beside its baselines on the other 30 %.
 
-    fitting.compare(**asked)
+    Of a MODEL fitted --for compress, DATA are images that it has not seen, or folders of them.
+    """
+    from isthmus.cli import comparing
+
+    comparing.compare(**asked)
 
 
 @main.command()

@@ -21,7 +21,7 @@ from isthmus.jobs.image_stream import image_facts
 from isthmus.reading import ImageCrops
 from isthmus.reading.pictures import read_picture, write_picture
 
-__all__ = ["compress", "crops", "decompress", "info", "split_crops"]
+__all__ = ["codec_of", "compress", "crops", "decompress", "info", "split_crops"]
 
 PICTURE = ".png"
 CROP = 160
@@ -32,13 +32,13 @@ MOST_CROPS = 4_000
 
 def compress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
     """Write each image as a compressed file."""
-    _codec(model)
+    codec_of(model)
     _tell(_each(_compress, model, files, out, SUFFIX, jobs, asked), as_json)
 
 
 def decompress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
     """Write each compressed file as a PNG."""
-    _codec(model)
+    codec_of(model)
     _tell(_each(_decompress, model, files, out, PICTURE, jobs, asked), as_json)
 
 
@@ -72,10 +72,19 @@ def split_crops(rows: ImageCrops, test_share: float, seed: int) -> tuple[np.ndar
     return np.flatnonzero(~tested), np.flatnonzero(tested)
 
 
+@functools.lru_cache(maxsize=1)
+def codec_of(path: Path) -> Compressor:
+    """Return a saved codec, read once by each process."""
+    model = open_model(path)[0]
+    if not isinstance(model, Compressor):
+        raise click.UsageError(f"{str(path)!r} is no codec for images; fit one with isthmus fit IMAGES --for compress.")
+    return model
+
+
 def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
     picture = read_picture(file)
     with explained(file):
-        data = _codec(model).compress(picture, **asked)
+        data = codec_of(model).compress(picture, **asked)
     with atomic(target) as part:
         part.write_bytes(data)
     return {"file": str(file), "out": str(target), "notes": picture.notes} | _told(data)
@@ -84,7 +93,7 @@ def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> d
 def _decompress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
     with explained(file):
         data = bytes_of(file)
-        picture = _codec(model).picture(data, **asked)
+        picture = codec_of(model).picture(data, **asked)
     with atomic(target) as part:
         write_picture(picture, part)
     height, width = picture.pixels.shape[:2]
@@ -114,15 +123,6 @@ def _each(
             yield from (one.result() for one in waiting)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@functools.lru_cache(maxsize=1)
-def _codec(path: Path) -> Compressor:
-    """Return a saved codec, read once by each process."""
-    model = open_model(path)[0]
-    if not isinstance(model, Compressor):
-        raise click.UsageError(f"{str(path)!r} is no codec for images; fit one with isthmus fit IMAGES --for compress.")
-    return model
 
 
 def _tell(results: Iterator[dict[str, Any]], as_json: bool) -> None:

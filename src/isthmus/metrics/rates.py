@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
 __all__ = ["bd_rate", "psnr"]
@@ -22,7 +23,13 @@ def psnr(image: np.ndarray, restored: np.ndarray, greatest: float = 255.0) -> fl
     return math.inf if error == 0 else 10 * math.log10(greatest**2 / error)
 
 
-def bd_rate(rates: np.ndarray, qualities: np.ndarray, other_rates: np.ndarray, other_qualities: np.ndarray) -> float:
+def bd_rate(
+    rates: ArrayLike,
+    qualities: ArrayLike,
+    other_rates: ArrayLike,
+    other_qualities: ArrayLike,
+    within: tuple[float, float] | None = None,
+) -> float:
     r"""Return how many bits more a codec takes than another at equal quality, on average, in per cent.
 
     .. math:: 100 \left( \exp \frac{1}{b - a} \int_a^b \ln r(q) - \ln r'(q) \,dq - 1 \right)
@@ -37,6 +44,8 @@ def bd_rate(rates: np.ndarray, qualities: np.ndarray, other_rates: np.ndarray, o
         higher rate gives no higher quality, the point is left out.
     other_rates, other_qualities : array-like (m,)
         Of the other.
+    within : tuple of two float, optional
+        Qualities beyond these do not count, such as (26, 32) in dB.
 
     Returns
     -------
@@ -56,14 +65,15 @@ def bd_rate(rates: np.ndarray, qualities: np.ndarray, other_rates: np.ndarray, o
     one, other = _curve(rates, qualities), _curve(other_rates, other_qualities)
     if one is None or other is None:
         return math.nan
-    low, high = max(one.x[0], other.x[0]), min(one.x[-1], other.x[-1])
+    least, most = within or (-math.inf, math.inf)
+    low, high = max(one.x[0], other.x[0], least), min(one.x[-1], other.x[-1], most)
     if not low < high:
         return math.nan
     more = (one.integrate(low, high) - other.integrate(low, high)) / (high - low)
     return 100 * math.expm1(float(more))
 
 
-def _curve(rates: np.ndarray, qualities: np.ndarray) -> PchipInterpolator | None:
+def _curve(rates: ArrayLike, qualities: ArrayLike) -> PchipInterpolator | None:
     """Return the logarithm of the rate as a function of quality; None of fewer than two points."""
     given = np.asarray(rates, np.float64), np.asarray(qualities, np.float64)
     if given[0].shape != given[1].shape or given[0].ndim != 1 or not (given[0] > 0).all():

@@ -8,6 +8,7 @@ from isthmus.pictures.faults import fault_strip
 from isthmus.pictures.images import image_grid, images_and_map, samples_grid
 from isthmus.pictures.maps import map_panel, scatter_map
 from isthmus.pictures.movies import save_movie
+from isthmus.pictures.rates import crops, rate_distortion
 from isthmus.pictures.series import series_pairs
 from isthmus.pictures.shifts import shift_of_categories, shift_of_numbers
 from isthmus.pictures.spaces import scatter_space
@@ -18,6 +19,7 @@ __all__ = [
     "PALETTE",
     "alarm_strip",
     "alert_map",
+    "crops",
     "factor_matrices",
     "fault_strip",
     "heat_strip",
@@ -26,6 +28,7 @@ __all__ = [
     "loss_curves",
     "map_panel",
     "precision_recall",
+    "rate_distortion",
     "samples_grid",
     "save",
     "save_movie",
