@@ -9,7 +9,8 @@ for all draws.
 
 The reference is the adversarial auto-encoder (Makhzani et al., 2015), 1.90 +- 0.10 % at 100 labels of MNIST (recalled).
 
-Products are in bfloat16. The full run takes some 70 minutes on one core that has such products; --quick, on few images, a minute; --only takes one of the data sets.
+Products are in bfloat16. The full run takes some 70 minutes on one core that has them; --quick, on few images, a
+minute; --only takes one of the data sets.
 """
 
 from __future__ import annotations
