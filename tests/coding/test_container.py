@@ -67,7 +67,7 @@ def test_more_chunks_than_allowed_are_refused():
 
 
 def test_a_later_format_is_named():
-    with pytest.raises(CorruptStreamError, match=r"format 2\.0"):
+    with pytest.raises(CorruptStreamError, match="format 2,"):
         read(FILE[:8] + b"\2" + FILE[9:], known=(b"RESI",))
 
 

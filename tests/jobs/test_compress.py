@@ -306,8 +306,10 @@ def test_a_damaged_tile_is_concealed_if_asked_and_the_rest_is_as_it_was(job):
 
 def test_a_foreign_model_and_too_many_pixels_are_refused(job, grey):
     data = grey.compress(picture(28, 28, 1))
-    with pytest.raises(ValueError, match=f"needs the model {grey.model_:016x}; this one is {job.model_:016x}"):
+    with pytest.raises(ValueError, match=f"needs the model {grey.model_ >> 32:08x}; this one is {job.model_:016x}"):
         job.decompress(data)
+    with pytest.raises(ValueError, match=f"needs the model {grey.model_:016x}; this one is {job.model_:016x}"):
+        job.decompress(grey.compress(picture(28, 28, 2)))
     with pytest.raises(ValueError, match="more than the limit of 700"):
         grey.decompress(data, max_pixels=700)
 

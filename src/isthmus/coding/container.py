@@ -17,23 +17,31 @@ __all__ = [
     "KINDS",
     "MAGIC",
     "VECTORS",
+    "WRAPPED",
     "Chunk",
     "Contents",
+    "Small",
+    "is_small",
     "kind_of",
     "pieces",
     "read",
+    "read_small",
     "salvage",
     "write",
+    "write_small",
 ]
 
 MAGIC = b"\x89AEC\r\n\x1a\n"
 MAJOR, MINOR = 1, 0
-IMAGE, ARRAY, VECTORS = 1, 2, 3
-KINDS = {IMAGE: "image", ARRAY: "array", VECTORS: "vectors"}
+IMAGE, ARRAY, VECTORS, WRAPPED = 1, 2, 3, 4
+KINDS = {IMAGE: "image", ARRAY: "array", VECTORS: "vectors", WRAPPED: "wrapped image"}
 START = struct.Struct("<8sBBHQI")
 CRC = struct.Struct("<I")
 CHUNK = struct.Struct("<4sI")
 END = b"END "
+SMALL_MAGIC = b"\x89AEs"
+# Magic, major version and kind in half a byte each, first four bytes of the model's digest.
+SMALL_START = struct.Struct("<4sBI")
 MAX_HEADER = 1 << 16
 MAX_CHUNKS = 1 << 20
 
@@ -74,6 +82,24 @@ class Contents:
     model: int
     header: bytes
     chunks: list[Chunk]
+
+
+class Small(NamedTuple):
+    """What is in a small file.
+
+    Attributes
+    ----------
+    kind : int
+        IMAGE, ARRAY or VECTORS.
+    model : int
+        The first four bytes of the model's digest.
+    body : memoryview
+        All the rest.
+    """
+
+    kind: int
+    model: int
+    body: memoryview
 
 
 def pieces(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0) -> Iterator[bytes]:
@@ -173,9 +199,43 @@ def salvage(data: bytes | memoryview, *, known: Iterable[bytes], max_chunks: int
     return replace(start, chunks=chunks)
 
 
+def write_small(kind: int, body: bytes, *, model: int) -> bytes:
+    """Return a small file, 13 bytes longer than its body, without header and chunks.
+
+    Layout, little endian: magic (4 bytes: ``89 41 45 73``), kind and 16 times the major version
+    (u8), the upper half of the model id (u32), the body, CRC-32 of all this (u32).
+
+    Examples
+    --------
+    >>> data = write_small(IMAGE, b"body", model=7 << 32)
+    >>> len(data), bytes(read_small(data).body), kind_of(data) == IMAGE
+    (17, b'body', True)
+    """
+    whole = SMALL_START.pack(SMALL_MAGIC, MAJOR << 4 | kind, model >> 32) + body
+    return whole + CRC.pack(zlib.crc32(whole))
+
+
+def is_small(data: bytes | memoryview) -> bool:
+    """Return whether a file begins as a small one."""
+    return bytes(memoryview(data)[:4]) == SMALL_MAGIC
+
+
+def read_small(data: bytes | memoryview) -> Small:
+    """Return what is in a small file, or raise CorruptStreamError: every byte is checked, or none is believed."""
+    view = memoryview(data).cast("B")
+    end = len(view) - CRC.size
+    if end < SMALL_START.size or not is_small(view):
+        raise _cut_short(len(view))
+    _, kind, model = SMALL_START.unpack_from(view)
+    _check_major(kind >> 4)
+    _check(view, 0, end, "the file")
+    _check_kind(kind & 15)
+    return Small(kind & 15, model, view[SMALL_START.size : end])
+
+
 def kind_of(data: bytes | memoryview) -> int:
     """Return the kind of a file, IMAGE for example, or raise CorruptStreamError if its header is damaged."""
-    return _start(memoryview(data).cast("B")).kind
+    return read_small(data).kind if is_small(data) else _start(memoryview(data).cast("B")).kind
 
 
 def _start(view: memoryview) -> Contents:
@@ -184,20 +244,28 @@ def _start(view: memoryview) -> Contents:
         raise CorruptStreamError("this is no file of isthmus compress: it does not begin as one.")
     if len(view) < START.size:
         raise _cut_short(len(view))
-    _, major, minor, kind, model, length = START.unpack_from(view)
-    if major != MAJOR:
-        raise CorruptStreamError(
-            f"the file has format {major}.{minor}, this version reads {MAJOR}.x. Install the version that wrote it."
-        )
+    _, major, _, kind, model, length = START.unpack_from(view)
+    _check_major(major)
     if length > MAX_HEADER:
         raise CorruptStreamError(
             f"the header claims {length} bytes, more than the {MAX_HEADER} it may have: it is damaged."
         )
     end = START.size + length
     _check(view, 0, end, "header")
+    _check_kind(kind)
+    return Contents(kind, model, bytes(view[START.size : end]), [])
+
+
+def _check_major(major: int) -> None:
+    if major != MAJOR:
+        raise CorruptStreamError(
+            f"the file has format {major}, this version reads {MAJOR}. Install the version that wrote it."
+        )
+
+
+def _check_kind(kind: int) -> None:
     if kind not in KINDS:
         raise CorruptStreamError(f"the file holds something of kind {kind}, which this version does not know.")
-    return Contents(kind, model, bytes(view[START.size : end]), [])
 
 
 def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: int) -> Iterator[Chunk]:

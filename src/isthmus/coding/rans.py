@@ -14,11 +14,11 @@ MASK = np.uint32((1 << BITS) - 1)
 SHIFT = np.uint32(BITS)
 
 
-def lanes_for(n_symbols: int) -> int:
+def lanes_for(n_symbols: int, least: int = 4) -> int:
     """Return how many coders run side by side for so many symbols: part of the format, so not stored.
 
-    A power of two: one lane for each 2048 symbols, at least 4 and at most 64; of more than half
-    a million symbols one for each 8192, at most 512. A lane costs four bytes, and each numpy
+    A power of two: one lane for each 2048 symbols, at least ``least`` and at most 64; of more than
+    half a million symbols one for each 8192, at most 512. A lane costs four bytes, and each numpy
     call is shared by all lanes.
 
     Examples
@@ -26,7 +26,7 @@ def lanes_for(n_symbols: int) -> int:
     >>> [lanes_for(n) for n in (1, 2**15, 2**20, 2**30)]
     [4, 16, 128, 512]
     """
-    few, many = min(max(n_symbols >> 11, 4), 64), min(n_symbols >> 13, 512)
+    few, many = min(max(n_symbols >> 11, least), 64), min(n_symbols >> 13, 512)
     return 1 << (max(few, many).bit_length() - 1)
 
 
@@ -131,6 +131,11 @@ class Decoder:
         self._states = np.frombuffer(data, "<u4", lanes).astype(np.uint32)
         self._words = np.frombuffer(data, "<u2", offset=head).astype(np.uint32)
         self._place = 0
+
+    @property
+    def read(self) -> int:
+        """How many bytes of the stream were read until now."""
+        return 4 * len(self._states) + 2 * self._place
 
     def symbols(self, tables: Tables, index: np.ndarray) -> np.ndarray:
         """Return the next ``n`` symbols, intp, each coded by the table of its ``index`` ``(n,)``."""

@@ -14,22 +14,20 @@ from isthmus.coding import CorruptStreamError, LatentCoder
 from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
 from isthmus.guards import threads_set
+from isthmus.jobs.codec_curves import beside_ours, compared, curves_of
 from isthmus.jobs.identity import identity
 from isthmus.jobs.image_codec import ImageCodec, count_tables
 from isthmus.jobs.image_coding import ImageCoding
-from isthmus.jobs.image_stream import MAX_PIXELS, Tile, read_stream
+from isthmus.jobs.image_reading import ImageReading
+from isthmus.jobs.image_stream import MAX_PIXELS, read_stream
 from isthmus.jobs.job import Job, choose
-from isthmus.jobs.standard_codecs import FORMATS, StandardCodec, curve_of, quality_at
-from isthmus.metrics import bd_rate
+from isthmus.jobs.standard_codecs import FORMATS, StandardCodec
 from isthmus.reading.pictures import Picture, picture_of
 from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows, as_rows
 
 __all__ = ["Compressor"]
 
 QUALITY = 60.0
-# Qualities that are compared, and images at most.
-LADDER = (5.0, 20.0, 40.0, 60.0, 80.0, 95.0)
-MOST_COMPARED = 24
 # Numbers that the tables of a level are counted over.
 MOST_COUNTED = 1 << 23
 # What the header has a byte for.
@@ -198,7 +196,14 @@ class Compressor(Job):
         """Return the image of a file: ``(h, w)``, or ``(h, w, c)`` with 2, 3 or 4 channels; see :meth:`picture`."""
         return self.picture(data, max_pixels=max_pixels, conceal=conceal).array
 
-    def picture(self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, conceal: bool = False) -> Picture:
+    def picture(
+        self,
+        data: bytes | memoryview,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        conceal: bool = False,
+        groups: int | None = None,
+    ) -> Picture:
         """Return the image of a file, with its metadata.
 
         Parameters
@@ -208,7 +213,12 @@ class Compressor(Job):
         max_pixels : int, default=2**28
             The most that the image may have.
         conceal : bool, default=False
-            Where tiles are damaged or cut off, give the rest, with a note; they are flat.
+            Where tiles are damaged or cut off, give the rest, with a note; they are flat, or as in
+            a preview where what that takes is whole.
+        groups : int, optional
+            Give a preview: of so many groups of channels alone, the first ones, from a file that
+            may be cut short. Nothing is looked at that its checksum does not confirm; a file
+            that is whole up to there holds a preview of all tiles in the first 4 groups.
 
         Raises
         ------
@@ -218,33 +228,22 @@ class Compressor(Job):
             If it needs another model, or is larger than allowed.
         """
         check_is_fitted(self, "estimator_")
+        if groups is not None and (isinstance(groups, bool) or not isinstance(groups, int) or groups < 1):
+            raise ValueError(f"a preview takes at least 1 group of channels, got {groups!r}.")
+        conceal = conceal or groups is not None
         stream = read_stream(data, max_pixels, conceal)
         facts, codec = stream.facts, self._codec
-        if stream.model != self.model_:
+        if not f"{self.model_:016x}".startswith(stream.model):
             raise ValueError(
-                f"the file needs the model {stream.model:016x}; this one is {self.model_:016x}. "
+                f"the file needs the model {stream.model}; this one is {self.model_:016x}. "
                 "Give the model it was compressed with."
             )
         if (facts.stride, facts.levels) != (codec.stride, codec.levels) or facts.channels > codec.colours:
             raise CorruptStreamError("the header of the image is not of this model's making.")
-
-        def numbers(tile: Tile) -> np.ndarray:
-            try:
-                return codec.decode(stream.tiles.get(tile.number), facts, tile)
-            except CorruptStreamError:
-                if not conceal:
-                    raise
-                stream.tiles.pop(tile.number)
-                return codec.decode(None, facts, tile)
-
-        pixels = codec.pixels(facts, numbers)
-        lost = [tile.number for tile in facts.every_tile() if tile.number not in stream.tiles]
-        notes = [f"{len(lost)} of {facts.tiles[0] * facts.tiles[1]} tiles lost (the first: {lost[0]})"] if lost else []
-        notes += [f"{name} lost" for name in stream.lost]
-        return Picture(pixels, stream.alpha, stream.metadata, notes)
+        return ImageReading(codec, stream, groups, conceal).picture()
 
     def baselines(self) -> dict[str, Any]:
-        """Return JPEG, WebP and JPEG 2000, each as good as its encoder in Pillow makes it."""
+        """Return JPEG, WebP, JPEG 2000 and AVIF, those that Pillow has, each as good as its encoder makes it."""
         known = {name: StandardCodec(name) for name in FORMATS}
         return {name: codec for name, codec in known.items() if codec.is_there}
 
@@ -259,26 +258,8 @@ class Compressor(Job):
             the auto-encoder takes than this method at equal PSNR (negative: less), averages over
             images taken first. None where a method has no such files.
         """
-        job, rows = self._fitted(train), as_rows(test)
-        chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_COMPARED)).round().astype(np.int64))
-        images = [picture_of(np.asarray(one)).array for one in choose(rows, chosen).take(slice(None))]
-        ours = curve_of(images, lambda image, step: job.compress(image, LADDER[step]), job.decompress, len(LADDER))
-        middle = len(LADDER) // 2
-        rate = float(ours[0][middle])
-        table = [{"method": "auto-encoder", "bpp": rate, "psnr": float(ours[1][middle]), "bd_rate": 0.0}]
-        for name, codec in job.baselines().items():
-            theirs = curve_of(images, codec.compress, codec.decompress, len(codec.steps))
-            saved = bd_rate(*ours, *theirs)
-            quality = quality_at(theirs, rate)
-            table.append(
-                {
-                    "method": name,
-                    "bpp": rate,
-                    "psnr": quality,
-                    "bd_rate": saved if math.isfinite(saved) else None,
-                }
-            )
-        return table
+        job = self._fitted(train)
+        return beside_ours(curves_of(job, compared(as_rows(test))))
 
     def state(self) -> dict[str, Any]:
         """Return the tables of each level, as bytes."""

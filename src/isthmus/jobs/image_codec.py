@@ -11,13 +11,18 @@ from torch import Tensor
 from isthmus.batch import Batch
 from isthmus.coding import CorruptStreamError, LatentCoder
 from isthmus.guards import threads_set
-from isthmus.jobs.image_stream import ImageFacts, Tile
+from isthmus.jobs.image_stream import ImageFacts, Tile, write_small, write_stream
 from isthmus.module import AutoEncoderModule
 
-__all__ = ["HALO", "ImageCodec"]
+__all__ = ["HALO", "PREVIEW", "ImageCodec"]
 
 # Positions around a tile that networks look at: lapping takes one, the filter another.
 HALO = 2
+# Groups of channels in the first piece of a tile's stream, where that has two: part of the format.
+PREVIEW = 4
+# Bytes of a stream from which on it has two pieces, 16 bytes more in the file; and of a file up to
+# which a small one is tried.
+IN_TWO, SMALL = 4096, 4096
 
 
 class ImageCodec:
@@ -65,17 +70,41 @@ class ImageCodec:
         with threads_set(1):
             return self.module.bottleneck.quantize(features[None], level)[0].cpu().numpy()
 
-    def encode(self, numbers: np.ndarray, level: float) -> bytes:
-        """Return the stream of a tile's whole numbers."""
-        return self._coder(level).encode(numbers)
+    def file(
+        self,
+        facts: ImageFacts,
+        model: int,
+        numbers_of: Callable[[Tile], np.ndarray],
+        alpha: np.ndarray | None = None,
+        metadata: dict[str, bytes] | None = None,
+    ) -> bytes:
+        """Return the file of an image, of each tile's whole numbers, asked for once and in order."""
+        tiles = []
+        for tile in facts.every_tile():
+            numbers = numbers_of(tile)
+            tiles.append(self.encode(numbers, facts.level))
+        found = write_stream(facts, model, tiles, alpha, metadata or {})
+        if len(tiles) == 1 and len(found) <= SMALL:
+            small = write_small(facts, model, self._coder(facts.level).encode(numbers, short=True))
+            return found if small is None else min(small, found, key=len)
+        return found
 
-    def decode(self, data: memoryview | None, facts: ImageFacts, tile: Tile) -> np.ndarray:
-        """Return the whole numbers of a tile's stream; zeros if it is lost."""
+    def encode(self, numbers: np.ndarray, level: float) -> tuple[bytes, bytes]:
+        """Return the stream of a tile's whole numbers: what a preview takes, and the rest, which may be empty."""
+        coder = self._coder(level)
+        data = coder.encode(numbers)
+        end = coder.length(data, numbers.shape, PREVIEW) if len(data) >= IN_TWO else len(data)
+        return data[:end], data[end:]
+
+    def decode(
+        self, data: bytes | memoryview | None, facts: ImageFacts, tile: Tile, groups: int | None = None
+    ) -> np.ndarray:
+        """Return the whole numbers of a tile's stream, or of its first groups alone; zeros if it is lost."""
         shape = (*(side.stop - side.start for side in (tile.rows, tile.columns)), sum(self.coders[0].groups))
         if data is None:
             return np.zeros(shape, np.int64)
         try:
-            return self._coder(facts.level).decode(data, shape)
+            return self._coder(facts.level).decode(data, shape, groups, short=facts.small)
         except CorruptStreamError as error:
             count = facts.tiles[0] * facts.tiles[1]
             raise CorruptStreamError(f"tile {tile.number} of {count}: {error}") from error

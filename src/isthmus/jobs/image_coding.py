@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from isthmus.jobs.image_codec import HALO, ImageCodec
-from isthmus.jobs.image_stream import FINE, ImageFacts, Tile, write_stream
+from isthmus.jobs.image_stream import FINE, ImageFacts, Tile
 from isthmus.metrics import psnr
 from isthmus.reading.pictures import Picture
 
@@ -36,8 +36,9 @@ class ImageCoding:
     def file(self, step: int) -> bytes:
         """Return the file at a quality."""
         facts = self.facts(step)
-        tiles = [self.codec.encode(self._numbers(tile, facts.level), facts.level) for tile in facts.every_tile()]
-        return write_stream(facts, self.model, tiles, self.alpha, self.metadata)
+        return self.codec.file(
+            facts, self.model, lambda tile: self._numbers(tile, facts.level), self.alpha, self.metadata
+        )
 
     def within(self, size: int) -> bytes:
         """Return the best file of at most this size."""

@@ -13,16 +13,33 @@ import numpy as np
 from isthmus.coding import IMAGE, Chunk, CorruptStreamError, container
 from isthmus.coding.compact import unzipped
 
-__all__ = ["MAX_PIXELS", "ImageFacts", "Stream", "Tile", "image_facts", "read_stream", "write_stream"]
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_TILE",
+    "ImageFacts",
+    "Stream",
+    "Tile",
+    "image_facts",
+    "read_stream",
+    "write_small",
+    "write_stream",
+]
 
 MAX_PIXELS = 1 << 28
 MAX_SIDE = 1 << 24
 MAX_METADATA = 1 << 24
+# Side of a tile in pixels, and of an image in a small file.
+MAX_TILE = 4096
 # Width, height; colours, bits, levels, stride, halo, parts; quality in 256ths of a level, positions of a tile.
 HEAD = struct.Struct("<IIBBBBBBHH")
+# From the lowest bit: width less one, height less one (12 bits each), levels (7), colour (1); stride; quality.
+SMALL_HEAD = struct.Struct("<IBH")
 NUMBER = struct.Struct("<I")
-TILE, ALPHA = b"TILE", b"ALPH"
+# Of a tile's number: the rest of its stream is in a chunk of its own.
+IN_TWO = 1 << 31
+TILE, REST, ALPHA = b"TILE", b"REST", b"ALPH"
 METADATA = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
+KNOWN = (TILE, REST, ALPHA, *METADATA.values())
 # What there may be besides tiles; the first is bit 0.
 PARTS = {"alpha": ALPHA} | METADATA
 FINE = 256
@@ -59,6 +76,8 @@ class ImageFacts:
         Rows and columns of positions of a tile.
     parts : tuple of str
         What there is besides: ``alpha``, ``icc``, ``exif``, ``xmp``.
+    small : bool
+        Whether the file is a small one: one tile, whose stream is a short one, and nothing besides.
     """
 
     width: int
@@ -70,6 +89,7 @@ class ImageFacts:
     step: int
     edge: int
     parts: tuple[str, ...] = ()
+    small: bool = False
 
     @property
     def quality(self) -> float:
@@ -114,10 +134,12 @@ class Stream:
     ----------
     facts : ImageFacts
         Of the header.
-    model : int
-        First eight bytes of the identity of the model that it needs.
-    tiles : dict of int to memoryview
+    model : str
+        How the identity of the model that it needs begins: 16 hexadecimal digits, 8 of a small file.
+    tiles : dict of int to bytes-like
         The stream of each tile; those that are lost are not there.
+    begun : set of int
+        Tiles of whose stream the second piece is lost.
     alpha : ndarray of uint8 or None
         Transparency, ``(h, w)``.
     metadata : dict of str to bytes
@@ -127,32 +149,68 @@ class Stream:
     """
 
     facts: ImageFacts
-    model: int
-    tiles: dict[int, memoryview]
+    model: str
+    tiles: dict[int, bytes | memoryview]
+    begun: set[int]
     alpha: np.ndarray | None
     metadata: dict[str, bytes]
     lost: list[str]
 
 
 def write_stream(
-    facts: ImageFacts, model: int, tiles: Sequence[bytes], alpha: np.ndarray | None, metadata: dict[str, bytes]
+    facts: ImageFacts,
+    model: int,
+    tiles: Sequence[tuple[bytes, bytes]],
+    alpha: np.ndarray | None,
+    metadata: dict[str, bytes],
 ) -> bytes:
-    """Return an image as bytes; tiles in the order of their numbers, and its parts as the facts say.
+    """Return an image as bytes; its parts as the facts say.
 
     Header of the container, little endian: width, height (u32), channels, bits, levels, stride,
     halo (u8), parts (u8: 1 alpha, 2 ICC,
     4 EXIF, 8 XMP), quality in 256ths of a level, positions of a tile's side (u16). Chunks: ``ICCP``,
-    ``EXIF``, ``XMP `` verbatim; ``ALPH``, transparency, packed by zlib; ``TILE``: its number (u32),
-    its stream.
+    ``EXIF``, ``XMP `` verbatim; ``TILE``: its number (u32), its stream; where bit 31 of the number
+    is set, the first piece of its stream, the other being in ``REST``: its number (u32), the piece;
+    ``ALPH``, transparency, packed by zlib. First pieces of all tiles come first, so that a file
+    that is cut off still holds a preview of the whole image.
+
+    Parameters
+    ----------
+    facts : ImageFacts
+        What the file says of itself.
+    model : int
+        First eight bytes of the identity of the model.
+    tiles : sequence of (bytes, bytes)
+        The stream of each tile in two pieces, of which the second may be empty; in the order of their numbers.
+    alpha : ndarray of uint8, optional
+        Transparency, ``(h, w)``.
+    metadata : dict of str to bytes
+        ``icc``, ``exif`` and ``xmp``, where they are there.
     """
     parts = sum(1 << bit for bit, name in enumerate(PARTS) if name in facts.parts)
     shape = (facts.width, facts.height, facts.channels, 8, facts.levels, facts.stride, facts.halo)
     header = HEAD.pack(*shape, parts, facts.step, facts.edge)
     chunks = [Chunk(METADATA[name], data) for name, data in metadata.items()]
+    for number, (first, rest) in enumerate(tiles):
+        chunks.append(Chunk(TILE, NUMBER.pack(number | IN_TWO if rest else number) + first))
     if alpha is not None:
         chunks.append(Chunk(ALPHA, _packed(alpha)))
-    chunks += [Chunk(TILE, NUMBER.pack(number) + data) for number, data in enumerate(tiles)]
+    chunks += [Chunk(REST, NUMBER.pack(number) + rest) for number, (_, rest) in enumerate(tiles) if rest]
     return container.write(IMAGE, header, chunks, model=model)
+
+
+def write_small(facts: ImageFacts, model: int, tile: bytes) -> bytes | None:
+    """Return an image of one tile as a small file, 20 bytes longer than the tile's short stream.
+
+    Body of a small container, little endian: width less one, height less one, levels, whether it
+    has colours (12, 12, 7 and 1 bits of a u32, from the lowest), stride (u8), quality in 256ths of
+    a level (u16), the stream. None where the facts do not fit in there.
+    """
+    if facts.parts or facts.tiles != (1, 1) or max(facts.width, facts.height) > MAX_TILE or facts.levels > 127:
+        return None
+    sides = facts.width - 1 | facts.height - 1 << 12
+    head = SMALL_HEAD.pack(sides | facts.levels << 24 | (facts.channels == 3) << 31, facts.stride, facts.step)
+    return container.write_small(IMAGE, head + tile, model=model)
 
 
 def image_facts(data: bytes | memoryview) -> tuple[ImageFacts, dict[str, Any]]:
@@ -163,7 +221,10 @@ def image_facts(data: bytes | memoryview) -> tuple[ImageFacts, dict[str, Any]]:
     CorruptStreamError
         If it is none, or damaged.
     """
-    contents = container.read(data, known=(TILE, ALPHA, *METADATA.values()))
+    if container.is_small(data):
+        stream = _small_stream(data)
+        return stream.facts, {"model": stream.model, "alpha": False}
+    contents = container.read(data, known=KNOWN)
     facts = _facts(contents)
     sizes = {
         name: len(chunk.payload) for name, code in METADATA.items() for chunk in contents.chunks if chunk[0] == code
@@ -190,23 +251,14 @@ def read_stream(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, conceal:
     ValueError
         If it has more pixels than allowed.
     """
-    known = (TILE, ALPHA, *METADATA.values())
-    contents = container.salvage(data, known=known) if conceal else container.read(data, known=known)
+    if container.is_small(data):
+        small = _small_stream(data)
+        _check_pixels(small.facts, max_pixels)
+        return small
+    contents = container.salvage(data, known=KNOWN) if conceal else container.read(data, known=KNOWN)
     facts = _facts(contents)
-    if facts.width * facts.height > max_pixels:
-        raise ValueError(
-            f"the image has {facts.width} x {facts.height} pixels, more than the limit of {max_pixels:,}; "
-            "if you trust the file, raise max_pixels."
-        )
-    count = facts.tiles[0] * facts.tiles[1]
-    tiles: dict[int, memoryview] = {}
-    for payload in (memoryview(chunk.payload) for chunk in contents.chunks if chunk.name == TILE):
-        number = NUMBER.unpack_from(payload)[0] if len(payload) >= NUMBER.size else count
-        if number >= count or number in tiles or (not conceal and number != len(tiles)):
-            raise CorruptStreamError(f"tile {number} does not belong where it is, among {count} tiles.")
-        tiles[number] = payload[NUMBER.size :]
-    if not tiles or (len(tiles) != count and not conceal):
-        raise CorruptStreamError(f"an image of {count} tiles has {len(tiles)} of them.")
+    _check_pixels(facts, max_pixels)
+    tiles, begun = _tiles(contents, facts.tiles[0] * facts.tiles[1], conceal)
     found = {name: one for name, code in PARTS.items() if (one := _only(contents, code)) is not None}
     lost = [name for name in facts.parts if name not in found]
     if (lost and not conceal) or not found.keys() <= set(facts.parts):
@@ -214,7 +266,62 @@ def read_stream(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, conceal:
     alpha = _unpacked(found.pop("alpha"), facts) if "alpha" in found else None
     if sum(map(len, found.values())) > MAX_METADATA:
         raise CorruptStreamError(f"the image carries more than the {MAX_METADATA:,} bytes of metadata that it may.")
-    return Stream(facts, contents.model, tiles, alpha, {name: bytes(one) for name, one in found.items()}, lost)
+    kept = {name: bytes(one) for name, one in found.items()}
+    return Stream(facts, f"{contents.model:016x}", tiles, begun, alpha, kept, lost)
+
+
+def _check_pixels(facts: ImageFacts, most: int) -> None:
+    if facts.width * facts.height > most:
+        raise ValueError(
+            f"the image has {facts.width} x {facts.height} pixels, more than the limit of {most:,}; "
+            "if you trust the file, raise max_pixels."
+        )
+
+
+def _tiles(contents: container.Contents, count: int, conceal: bool) -> tuple[dict[int, bytes | memoryview], set[int]]:
+    """Return the streams of tiles, and which of them lack their second piece."""
+    tiles: dict[int, bytes | memoryview] = {}
+    begun: set[int] = set()
+    for number, first in _numbered(contents, TILE):
+        place = number & ~IN_TWO
+        if place >= count or place in tiles or (not conceal and place != len(tiles)):
+            raise CorruptStreamError(f"tile {place} does not belong where it is, among {count} tiles.")
+        tiles[place] = first
+        if number & IN_TWO:
+            begun.add(place)
+    for number, rest in _numbered(contents, REST):
+        if number in begun:
+            tiles[number] = b"".join((tiles[number], rest))
+            begun.remove(number)
+        elif not conceal or number in tiles:
+            raise CorruptStreamError(f"tile {number} of {count} has a rest of a stream that was whole.")
+    if not tiles or ((len(tiles) != count or begun) and not conceal):
+        raise CorruptStreamError(f"an image of {count} tiles has {len(tiles) - len(begun)} of them.")
+    return tiles, begun
+
+
+def _numbered(contents: container.Contents, name: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of each chunk of a name."""
+    for payload in (memoryview(chunk.payload) for chunk in contents.chunks if chunk.name == name):
+        if len(payload) < NUMBER.size:
+            raise CorruptStreamError(f"a chunk {name.decode()!r} of {len(payload)} bytes has no number.")
+        yield NUMBER.unpack_from(payload)[0], payload[NUMBER.size :]
+
+
+def _small_stream(data: bytes | memoryview) -> Stream:
+    """Return what is in a small file; it is whole, or refused."""
+    small = container.read_small(data)
+    if small.kind != IMAGE:
+        raise CorruptStreamError(f"the file holds {container.KINDS[small.kind]}, no image.")
+    if len(small.body) < SMALL_HEAD.size:
+        raise CorruptStreamError("the header of the image is damaged.")
+    sides, stride, step = SMALL_HEAD.unpack_from(small.body)
+    width, height, levels = (sides & 4095) + 1, (sides >> 12 & 4095) + 1, sides >> 24 & 127
+    if not (levels and stride) or step > FINE * (levels - 1):
+        raise CorruptStreamError("the header of the image is damaged: a value is out of its range.")
+    channels = 3 if sides >> 31 else 1
+    facts = ImageFacts(width, height, channels, levels, stride, 0, step, MAX_TILE, small=True)
+    return Stream(facts, f"{small.model:08x}", {0: small.body[SMALL_HEAD.size :]}, set(), None, {}, [])
 
 
 def _facts(contents: container.Contents) -> ImageFacts:
@@ -225,7 +332,7 @@ def _facts(contents: container.Contents) -> ImageFacts:
     width, height, channels, bits, levels, stride, halo, parts, step, edge = HEAD.unpack(contents.header)
     if (
         not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and channels in (1, 3) and bits == 8)
-        or not (levels and stride and 0 <= halo <= edge and 0 < edge <= 4096)
+        or not (levels and stride and halo <= edge and 0 < edge * stride <= MAX_TILE)
         or step > FINE * (levels - 1)
         or parts >> len(PARTS)
     ):
