@@ -178,7 +178,7 @@ class SeriesDetector(OutlierMixin, Job):
         most = max(1, min(wanted, MOST_VALUES // (self.window_ * rows.values.shape[1])))
         some = some[np.unique(np.linspace(0, len(some) - 1, min(len(some), most)).astype(np.int64))]
         self.estimator_ = self._prepared(rows).fit(ArrayRows(kept.take(some)))
-        self._costs, costs = WindowCosts.measure(self.estimator_, kept, some, held_out)
+        self._costs, costs = WindowCosts.measure(self.estimator_, kept, held_out)
         self._set_threshold(-held_out.spread(costs), held_out.rows.offsets)
         return self
 

@@ -16,7 +16,8 @@ from isthmus.rows import ArrayRows
 __all__ = ["WindowCosts", "expected_of", "judgeable", "passes"]
 
 PIECE = 2**21
-REFERENCES = 2_048
+# Windows that others are compared with, and their values: more cost time at every scoring.
+MOST_REFERENCES, MOST_VALUES = 20_000, 2**23
 NEIGHBORS = 5
 # Of the steps that a window has, the share that must be observed for it to be judged.
 LEAST_OBSERVED = 0.5
@@ -107,7 +108,8 @@ class WindowCosts:
     -----
     The first is of what the code cannot carry, the second of a code that is unlike all that
     were seen: either is reason enough. The distance is between reconstructions, which have no gaps, whatever the
-    windows have.
+    windows have. Of repeating series each place in a period needs references of its own: with 20,000 of them
+    VUS-PR on heartbeats is 0.69, with 2,048 it was 0.57 (one seed; neighbours of windows 0.68).
     """
 
     def __init__(self, references: np.ndarray, error: float, distance: float):
@@ -115,11 +117,11 @@ class WindowCosts:
         self._index = torch.from_numpy(references)
 
     @classmethod
-    def measure(
-        cls, estimator: AutoEncoder, train: Windows, index: np.ndarray, held_out: Windows
-    ) -> tuple[WindowCosts, np.ndarray]:
+    def measure(cls, estimator: AutoEncoder, train: Windows, held_out: Windows) -> tuple[WindowCosts, np.ndarray]:
         """Return the costs' measure, and the costs of the held-out windows."""
-        some = index[np.unique(np.linspace(0, len(index) - 1, min(len(index), REFERENCES)).astype(np.int64))]
+        index = np.flatnonzero(judgeable(train))
+        most = min(len(index), MOST_REFERENCES, max(1, MOST_VALUES // (train.length * train.rows.values.shape[1])))
+        some = index[np.unique(np.linspace(0, len(index) - 1, most).astype(np.int64))]
         references = torch.cat([one.expected.flatten(1) for one in passes(estimator, train, some)])
         costs = cls(references.float().numpy(), 1.0, 1.0)
         error, distance = costs.parts(estimator, held_out)
