@@ -5,7 +5,7 @@ from benchmarks.harness import RESULTS
 from benchmarks.running import command, rows_of
 
 # Not rows of the table: what they share.
-SHARED = ("fields",)
+SHARED = ("fields", "images")
 
 if __name__ == "__main__":
     command("benchmarks.compression", rows_of(benchmarks.compression, SHARED), RESULTS / "compression", __doc__)()
