@@ -7,12 +7,13 @@ from torch import nn
 
 from isthmus import jobs, names
 from isthmus.batch import Batch, Code
-from isthmus.bottlenecks import Binary, EntropyBottleneck, Gaussian, Linear, OneHot
+from isthmus.bottlenecks import Binary, EntropyBottleneck, Gaussian, Linear, OneHot, PictureFile
 from isthmus.checks import check_job, check_part
 from isthmus.corruptions import Affine, Mask
 from isthmus.losses import CellLikelihood, GaussianLikelihood, SquaredError
 from isthmus.modalities import Images
 from isthmus.networks import (
+    CompactEncoder,
     ConvDecoder,
     ConvEncoder,
     GDNDecoder,
@@ -23,6 +24,7 @@ from isthmus.networks import (
     MLPEncoder,
     RecurrentDecoder,
     RecurrentEncoder,
+    RestoringDecoder,
     TemporalDecoder,
     TemporalEncoder,
     TransformerDecoder,
@@ -34,6 +36,7 @@ from isthmus.penalties import Consistency, Contractive, Information
 PARTS = [pytest.param(cls, slot, id=cls.__name__) for slot, parts in names.slots().items() for cls in parts.values()]
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 7, 5, 3), dtype=np.uint8)
 CODEC = {"X": IMAGES, "bottleneck": EntropyBottleneck((0.01, 0.1)), "loss": SquaredError()}
+WRAPPED = {"X": IMAGES, "encoder": CompactEncoder((4,)), "bottleneck": PictureFile(), "loss": SquaredError()}
 SERIES = [np.random.default_rng(i).normal(size=(4 + i % 4, 2)) for i in range(16)]
 
 
@@ -77,6 +80,10 @@ def test_every_job_keeps_the_contract(name):
         (GDNEncoder((4,), 6, shortcut=False), CODEC),
         (GDNDecoder((4,), told=True), CODEC | {"encoder": GDNEncoder((4,), 6)}),
         (EntropyBottleneck((0.05,), mixture=2, told=False), {}),
+        (CompactEncoder((4,), scale=3), {"X": IMAGES, "corruption": Mask(0.5)}),
+        (RestoringDecoder((4,), told=True), WRAPPED),
+        (RestoringDecoder((), scale=3, told=True), WRAPPED | {"encoder": CompactEncoder((4,), scale=3)}),
+        (PictureFile("webp"), WRAPPED | {"decoder": RestoringDecoder((4,), told=True)}),
         (Gaussian(2, beta=4.0, free_bits=0.5), {}),
         (Gaussian(2, warm_up=0.5), {}),
         (Images(likelihood="bernoulli", binarize="dynamic"), {"X": IMAGES}),

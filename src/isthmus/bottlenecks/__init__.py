@@ -5,6 +5,7 @@ from isthmus.bottlenecks.entropy import EntropyBottleneck
 from isthmus.bottlenecks.gaussian import Gaussian
 from isthmus.bottlenecks.linear import Linear
 from isthmus.bottlenecks.onehot import OneHot
+from isthmus.bottlenecks.picture_file import PictureFile
 from isthmus.bottlenecks.residual import Grouped, Residual
 from isthmus.bottlenecks.scalar import FiniteScalar
 from isthmus.bottlenecks.sphere import Directions, Hyperspherical
@@ -21,6 +22,7 @@ __all__ = [
     "Hyperspherical",
     "Linear",
     "OneHot",
+    "PictureFile",
     "Residual",
     "Split",
     "VectorQuantizer",

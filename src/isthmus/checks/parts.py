@@ -89,7 +89,7 @@ def check_part(
     fitting, refused = _fitting(prototype, role, tried, device)
     if not fitting and role == "penalty":
         fitting, refused = _fitting(prototype, role, list(wider_settings(tried)), device)
-    if not fitting and role == "decoder":
+    if not fitting and role in ("decoder", "bottleneck"):
         fitting, refused = _fitting(prototype, role, list(map_settings(tried)), device)
     require(bool(fitting), f"{prototype!r} fits none of the data it was tried on: {'; '.join(refused)}")
     check_refusals(prototype, lambda one: fitting[0].assemble(role, one, torch.float64, device))

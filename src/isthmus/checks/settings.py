@@ -19,7 +19,7 @@ from isthmus.losses import SquaredError
 from isthmus.modalities import Images, Sequences, Tables
 from isthmus.modalities.choice import default_modality
 from isthmus.module import AutoEncoderModule
-from isthmus.networks import ConvEncoder, LappedEncoder, MLPDecoder, MLPEncoder, TemporalEncoder
+from isthmus.networks import CompactEncoder, ConvEncoder, LappedEncoder, MLPDecoder, MLPEncoder, TemporalEncoder
 from isthmus.part import Part
 from isthmus.rows import as_rows
 
@@ -205,10 +205,11 @@ def wider_settings(known: list[Setting]) -> Iterator[Setting]:
 
 
 def map_settings(known: list[Setting]) -> Iterator[Setting]:
-    """Yield the images coded as a map of blocks, for decoders that need one."""
+    """Yield the images coded as a map of blocks, and as smaller images, for decoders and bottlenecks that need one."""
     for setting in known:
         if isinstance(setting.modality, Images):
-            yield replace(setting, beside={"encoder": LappedEncoder(6), "loss": SquaredError()} | setting.beside)
+            for encoder in (LappedEncoder(6), CompactEncoder((4,))):
+                yield replace(setting, beside={"encoder": encoder, "loss": SquaredError()} | setting.beside)
 
 
 def _series(random: np.random.Generator) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from isthmus.jobs.sample import Generator
 from isthmus.jobs.search import SimilaritySearch
 from isthmus.jobs.series import SeriesDetector
 from isthmus.jobs.swap import FactorSwapper
+from isthmus.jobs.wrap import WrappedCodec
 
 __all__ = [
     "AnomalyDetector",
@@ -21,4 +22,5 @@ __all__ = [
     "PretrainedRegressor",
     "SeriesDetector",
     "SimilaritySearch",
+    "WrappedCodec",
 ]

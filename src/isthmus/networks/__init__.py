@@ -1,5 +1,6 @@
-"""Encoders and decoders: dense, convolutional, lapped, recurrent, temporal convolution, transformer."""
+"""Encoders and decoders: dense, convolutional, lapped, around a codec, recurrent, temporal convolution, transformer."""
 
+from isthmus.networks.compact import CompactEncoder, RestoringDecoder
 from isthmus.networks.convolution import ConvDecoder, ConvEncoder
 from isthmus.networks.dense import MLPDecoder, MLPEncoder
 from isthmus.networks.gdn import GDNDecoder, GDNEncoder
@@ -9,6 +10,7 @@ from isthmus.networks.temporal import TemporalDecoder, TemporalEncoder
 from isthmus.networks.transformer import TransformerDecoder, TransformerEncoder
 
 __all__ = [
+    "CompactEncoder",
     "ConvDecoder",
     "ConvEncoder",
     "GDNDecoder",
@@ -19,6 +21,7 @@ __all__ = [
     "MLPEncoder",
     "RecurrentDecoder",
     "RecurrentEncoder",
+    "RestoringDecoder",
     "TemporalDecoder",
     "TemporalEncoder",
     "TransformerDecoder",

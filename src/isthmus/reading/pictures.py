@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,15 @@ class Picture:
             return np.concatenate([self.pixels, self.alpha[..., None]], axis=2)
         return self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The pixels ``(h, w, c)``, of the mean colour where they are fully transparent: nobody sees what they were."""
+        hidden = None if self.alpha is None else self.alpha == 0
+        if hidden is None or not hidden.any() or hidden.all():
+            return self.pixels
+        mean = np.rint(self.pixels[~hidden].mean(axis=0)).astype(np.uint8)
+        return np.where(hidden[..., None], mean, self.pixels)
+
 
 def picture_of(given: Any) -> Picture:
     """Return an array or an image of Pillow as a picture; a picture stays itself.
@@ -85,19 +96,21 @@ def picture_of(given: Any) -> Picture:
     return Picture(array[..., :colours], array[..., colours] if array.shape[2] > colours else None)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, max_pixels: int = 1 << 28) -> Picture:
     """Return the picture of an image file.
 
     Raises
     ------
     ValueError
-        If it cannot be read, has more than 8 bits a channel, several pictures, or more than
-        178 million pixels (Pillow's limit).
+        If it cannot be read, has more than 8 bits a channel, several pictures, or more pixels than allowed.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _limit_of_pillow(None):
         warnings.simplefilter("ignore")
         try:
             with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise ValueError(f"it has {width} x {height} pixels, more than {max_pixels} (--max-pixels)")
                 if getattr(image, "is_animated", False) and image.format != "MPO":
                     raise ValueError("it holds several pictures; save each as its own file")
                 if image.mode in DEEP or ";16" in repr(getattr(image, "tile", "")):
@@ -120,6 +133,16 @@ def write_picture(picture: Picture, path: Path) -> None:
         more["pnginfo"] = PngImagePlugin.PngInfo()
         more["pnginfo"].add_itxt(PNG_XMP, picture.metadata["xmp"].decode("utf-8", "replace"))
     Image.fromarray(picture.array).save(path, format="PNG", **more)
+
+
+@contextmanager
+def _limit_of_pillow(pixels: int | None) -> Iterator[None]:
+    """Within it Pillow opens images of so many pixels, None: of any size. It has one limit for all threads."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _from_pillow(image: Image.Image) -> Picture:
