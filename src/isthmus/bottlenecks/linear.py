@@ -23,6 +23,9 @@ class Linear(Part):
     activation : str, default='identity'
         relu, gelu, silu, elu, leaky_relu, softplus, tanh, sigmoid or identity. A sigmoid
         and a sparsity penalty make a sparse code.
+    whiten : bool, default=True
+        Begin at principal components of variance one. False: at a rotation onto them, which keeps
+        distances (all of them, if the code is as wide as the features).
 
     Facts
     -----
@@ -42,10 +45,11 @@ class Linear(Part):
     torch.Size([5, 3])
     """
 
-    def __init__(self, size: int | None = None, activation: str = "identity"):
+    def __init__(self, size: int | None = None, activation: str = "identity", whiten: bool = True):
         super().__init__()
         self.size = size
         self.activation = activation
+        self.whiten = whiten
 
     def setup(self, width: int, rank: int | None = None) -> None:
         """Create the layer."""
@@ -58,7 +62,7 @@ class Linear(Part):
 
     def start(self, features: Tensor) -> None:
         """Begin at the principal components of the features."""
-        start_at_components(self.linear, features)
+        (start_at_components if self.whiten else start_at_rotation)(self.linear, features)
 
 
 def code_size(size: int | None, rank: int | None) -> int:
@@ -87,3 +91,20 @@ def start_at_components(linear: nn.Linear, features: Tensor) -> None:
     weight = (components[useful] / scales[useful, None]).to(linear.weight)
     linear.weight[: len(weight)] = weight
     linear.bias[: len(weight)] = -(weight @ mean.to(weight))
+
+
+@torch.no_grad()
+def start_at_rotation(linear: nn.Linear, features: Tensor) -> None:
+    """Let a layer turn ``features`` onto their principal components, without moving or scaling them.
+
+    Where there are fewer components than outputs, the rest of an orthonormal basis follows them. A
+    layer wider than the features keeps its random weights.
+    """
+    size, width = linear.weight.shape
+    if size > width:
+        return
+    components = principal_components(features.reshape(-1, width)[:4096], size)[0]
+    basis, triangle = torch.linalg.qr(torch.cat([components.T, torch.eye(width).to(components)], 1))
+    signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0)
+    linear.weight.copy_((basis * signs)[:, :size].T)
+    linear.bias.zero_()

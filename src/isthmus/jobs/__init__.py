@@ -9,6 +9,7 @@ from isthmus.jobs.sample import Generator
 from isthmus.jobs.search import SimilaritySearch
 from isthmus.jobs.series import SeriesDetector
 from isthmus.jobs.swap import FactorSwapper
+from isthmus.jobs.vectors import VectorCompressor
 from isthmus.jobs.wrap import WrappedCodec
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "PretrainedRegressor",
     "SeriesDetector",
     "SimilaritySearch",
+    "VectorCompressor",
     "WrappedCodec",
 ]

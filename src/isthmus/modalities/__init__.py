@@ -3,5 +3,6 @@
 from isthmus.modalities.images import Images
 from isthmus.modalities.sequences import Sequences
 from isthmus.modalities.tables import Tables
+from isthmus.modalities.vectors import Vectors
 
-__all__ = ["Images", "Sequences", "Tables"]
+__all__ = ["Images", "Sequences", "Tables", "Vectors"]

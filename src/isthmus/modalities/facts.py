@@ -12,7 +12,7 @@ import polars as pl
 
 from isthmus.modalities.columns import KINDS, NUMERIC
 
-__all__ = ["check_image_facts", "check_sequence_facts", "check_table_facts"]
+__all__ = ["check_image_facts", "check_sequence_facts", "check_table_facts", "check_vector_facts"]
 
 CONTAINERS = ("numpy", "pandas", "polars")
 NUMBERS = ("low", "high", "center", "scale")
@@ -56,6 +56,15 @@ def check_sequence_facts(
         _require(isinstance(value, bool), name, "true or false", value)
     _require(not is_flat or shape[1] == 1, "is_flat", "false for more than one channel", is_flat)
     _require(dtype in ("float32", "float64"), "dtype", "float32 or float64", dtype)
+    _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
+
+
+def check_vector_facts(center: Any, scale: Any, dtype: Any, rank: Any) -> None:
+    """Raise ValueError unless these are what ``Vectors.fit`` learns."""
+    fits = isinstance(center, Sequence) and not isinstance(center, str) and bool(center)
+    _require(fits and all(map(_is_number, center)), "center", "a list of finite numbers", center)
+    _require(_is_number(scale) and scale > 0, "scale", "a number above 0", scale)
+    _require(dtype in ("float16", "float32", "float64"), "dtype", "float16, float32 or float64", dtype)
     _require(_is_count(rank, 1), "rank", "a whole number of at least 1", rank)
 
 
