@@ -204,7 +204,19 @@ UNPACKING = (
     click.option("--model", type=MODEL, metavar="MODEL", help="What it was compressed with, if not the first input."),
     click.option("--conceal", is_flag=True, help="Of images: where tiles are damaged, write the rest."),
     click.option(
-        "--max-pixels", type=click.IntRange(1), default=1 << 28, metavar="N", help="Of images; more are refused."
+        "--preview",
+        "groups",
+        type=click.IntRange(1),
+        is_flag=False,
+        # What is at the beginning of every file of several tiles.
+        flag_value=4,
+        metavar="[N]",
+        help="Of images: the first N groups of channels alone, by default 4; the file may be cut short.",
     ),
 )
-COUNTED = (click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, metavar="N", help="Images at once."),)
+COUNTED = (
+    click.option(
+        "--max-pixels", type=click.IntRange(1), default=1 << 28, metavar="N", help="Of images; more are refused."
+    ),
+    click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, metavar="N", help="Images at once."),
+)

@@ -10,16 +10,24 @@ import click
 
 from isthmus.cli import compressing, imaging
 from isthmus.cli.compressing import ARRAY_SUFFIX, bytes_of, explained
-from isthmus.coding import IMAGE
-from isthmus.coding.container import kind_of
+from isthmus.coding.container import IMAGE, WRAPPED, kind_of
 from isthmus.saving.folder import MODEL
 
 __all__ = ["compress", "decompress", "info"]
 
+IMAGES = (IMAGE, WRAPPED)
 OF_IMAGES = ("quality", "target_size", "target_psnr", "strip")
 
 
-def compress(inputs: Sequence[Path], out: Path, error: str | None, jobs: int, as_json: bool, **of_images: Any) -> None:
+def compress(
+    inputs: Sequence[Path],
+    out: Path,
+    error: str | None,
+    max_pixels: int,
+    jobs: int,
+    as_json: bool,
+    **of_images: Any,
+) -> None:
     """Write each input as a compressed file."""
     model, files = _split(inputs, "compress")
     asked = [f"--{name.replace('_', '-')}" for name in OF_IMAGES if of_images[name] not in (None, False)]
@@ -31,7 +39,7 @@ def compress(inputs: Sequence[Path], out: Path, error: str | None, jobs: int, as
         raise click.UsageError("Missing MODEL: images are compressed by one that was fitted --for compress.")
     if len([name for name in asked if name != "--strip"]) > 1:
         raise click.UsageError("give one of --quality, --target-size and --target-psnr.")
-    imaging.compress(model, files, out, jobs, as_json, of_images)
+    imaging.compress(model, files, out, max_pixels, jobs, as_json, of_images)
 
 
 def decompress(
@@ -39,6 +47,7 @@ def decompress(
     out: Path,
     model: Path | None,
     conceal: bool,
+    groups: int | None,
     max_pixels: int,
     jobs: int,
     as_json: bool,
@@ -48,19 +57,20 @@ def decompress(
     if first is not None and model is not None:
         raise click.UsageError("--model, and a model as the first input: give one of them.")
     model = first if model is None else model
-    are_images = {kind == IMAGE for kind in map(_kind, files)}
+    are_images = {kind in IMAGES for kind in map(_kind, files)}
     if len(are_images) > 1:
         raise click.UsageError("some of the files hold images and some do not; decompress one kind at a time.")
     if not are_images.pop():
         return compressing.decompress(model, files, out, as_json)
     if model is None:
         raise click.UsageError("Missing option '--model': images need the model that they were compressed with.")
-    imaging.decompress(model, files, out, jobs, as_json, {"max_pixels": max_pixels, "conceal": conceal})
+    asked = {"max_pixels": max_pixels, "conceal": conceal, "groups": groups}
+    imaging.decompress(model, files, out, jobs, as_json, asked)
 
 
 def info(model: Path, as_json: bool) -> None:
     """Say what a compressed file is; no model is needed."""
-    (imaging if _kind(model) == IMAGE else compressing).info(model, as_json)
+    (imaging if _kind(model) in IMAGES else compressing).info(model, as_json)
 
 
 def _split(inputs: Sequence[Path], verb: str) -> tuple[Path | None, list[Path]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,13 @@ import numpy as np
 
 from isthmus.cli.compressing import SUFFIX, bytes_of, explained, targets
 from isthmus.cli.inputs import Given, open_model
+from isthmus.cli.several import each
 from isthmus.cli.talk import figures, say, set_aside_said
+from isthmus.coding.container import WRAPPED, kind_of
 from isthmus.files import atomic
-from isthmus.jobs import Compressor
-from isthmus.jobs.image_stream import image_facts
+from isthmus.jobs import Compressor, WrappedCodec
+from isthmus.jobs.image_stream import ImageFacts, image_facts
+from isthmus.jobs.wrap_stream import WrapFacts, wrap_facts
 from isthmus.reading import ImageCrops
 from isthmus.reading.pictures import read_picture, write_picture
 
@@ -30,16 +32,20 @@ CROPS_OF_IMAGE = 200
 MOST_CROPS = 4_000
 
 
-def compress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
+def compress(
+    model: Path, files: Sequence[Path], out: Path, max_pixels: int, jobs: int, as_json: bool, asked: dict[str, Any]
+) -> None:
     """Write each image as a compressed file."""
     codec_of(model)
-    _tell(_each(_compress, model, files, out, SUFFIX, jobs, asked), as_json)
+    calls = [(model, *pair, max_pixels, asked) for pair in _pairs(files, out, SUFFIX)]
+    _tell(each(_compress, calls, jobs), as_json)
 
 
 def decompress(model: Path, files: Sequence[Path], out: Path, jobs: int, as_json: bool, asked: dict[str, Any]) -> None:
     """Write each compressed file as a PNG."""
     codec_of(model)
-    _tell(_each(_decompress, model, files, out, PICTURE, jobs, asked), as_json)
+    calls = [(model, *pair, asked) for pair in _pairs(files, out, PICTURE)]
+    _tell(each(_decompress, calls, jobs), as_json)
 
 
 def info(model: Path, as_json: bool) -> None:
@@ -73,18 +79,19 @@ def split_crops(rows: ImageCrops, test_share: float, seed: int) -> tuple[np.ndar
 
 
 @functools.lru_cache(maxsize=1)
-def codec_of(path: Path) -> Compressor:
+def codec_of(path: Path) -> Compressor | WrappedCodec:
     """Return a saved codec, read once by each process."""
     model = open_model(path)[0]
-    if not isinstance(model, Compressor):
+    if not isinstance(model, Compressor | WrappedCodec):
         raise click.UsageError(f"{str(path)!r} is no codec for images; fit one with isthmus fit IMAGES --for compress.")
     return model
 
 
-def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    picture = read_picture(file)
+def _compress(model: Path, file: Path, target: Path, max_pixels: int, asked: dict[str, Any]) -> dict[str, Any]:
+    codec = codec_of(model)
+    picture = read_picture(file, max_pixels, stored=isinstance(codec, Compressor))
     with explained(file):
-        data = codec_of(model).compress(picture, **asked)
+        data = codec.compress(picture, **_taken(codec.compress, asked))
     with atomic(target) as part:
         part.write_bytes(data)
     return {"file": str(file), "out": str(target), "notes": picture.notes} | _told(data)
@@ -93,36 +100,29 @@ def _compress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> d
 def _decompress(model: Path, file: Path, target: Path, asked: dict[str, Any]) -> dict[str, Any]:
     with explained(file):
         data = bytes_of(file)
-        picture = codec_of(model).picture(data, **asked)
+        codec = codec_of(model)
+        picture = codec.picture(data, **_taken(codec.picture, asked))
     with atomic(target) as part:
         write_picture(picture, part)
     height, width = picture.pixels.shape[:2]
     return {"file": str(file), "out": str(target), "notes": picture.notes, "width": width, "height": height}
 
 
-def _each(
-    work: Callable[..., dict[str, Any]],
-    model: Path,
-    files: Sequence[Path],
-    out: Path,
-    suffix: str,
-    jobs: int,
-    asked: dict[str, Any],
-) -> Iterator[dict[str, Any]]:
-    """Yield what was done with each file, in order; some at once if asked."""
+def _taken(method: Callable[..., Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what a codec's method takes of what is asked for; refuse what is asked for and not taken."""
+    known = inspect.signature(method).parameters
+    said = {"groups": "preview"}
+    lost = [said.get(name, name) for name, value in asked.items() if value not in (None, False) and name not in known]
+    if lost:
+        raise click.UsageError(f"--{lost[0].replace('_', '-')} is for images compressed by a model --for compress.")
+    return {name: value for name, value in asked.items() if name in known}
+
+
+def _pairs(files: Sequence[Path], out: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
+    """Yield each file and what it becomes; for one file that may be ``out`` itself."""
     if len(files) == 1 and out.suffix.lower() != suffix:
         out.mkdir(parents=True, exist_ok=True)
-    pairs = list(targets(files, out, suffix))
-    if jobs == 1 or len(pairs) == 1:
-        yield from (work(model, file, target, asked) for file, target in pairs)
-        return
-    # Processes of their own, begun anew: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(min(jobs, len(pairs)), multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(work, model, file, target, asked) for file, target in pairs]
-        try:
-            yield from (one.result() for one in waiting)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from targets(files, out, suffix)
 
 
 def _tell(results: Iterator[dict[str, Any]], as_json: bool) -> None:
@@ -134,15 +134,20 @@ def _tell(results: Iterator[dict[str, Any]], as_json: bool) -> None:
 
 def _told(data: bytes | memoryview) -> dict[str, Any]:
     """Return what a compressed image is, for people and ``--json``."""
+    if kind_of(data) == WRAPPED:
+        wrapped, more = wrap_facts(data)
+        about: dict[str, Any] = {"holds": "wrapped image", "codec": wrapped.codec, "scale": wrapped.scale}
+        return about | {"quality": wrapped.quality} | _sizes(wrapped, data) | more
     facts, more = image_facts(data)
-    pixels = facts.width * facts.height
+    about = {"holds": "image", "quality": round(facts.quality, 2), "tiles": facts.tiles[0] * facts.tiles[1]}
+    return about | _sizes(facts, data) | more
+
+
+def _sizes(facts: ImageFacts | WrapFacts, data: bytes | memoryview) -> dict[str, Any]:
     return {
-        "holds": "image",
         "width": facts.width,
         "height": facts.height,
         "channels": facts.channels,
-        "quality": round(facts.quality, 2),
-        "tiles": facts.tiles[0] * facts.tiles[1],
         "bytes": len(data),
-        "bits_per_pixel": 8 * len(data) / pixels,
-    } | more
+        "bits_per_pixel": 8 * len(data) / (facts.width * facts.height),
+    }

@@ -228,7 +228,8 @@ def read_small(data: bytes | memoryview) -> Small:
         raise _cut_short(len(view))
     _, kind, model = SMALL_START.unpack_from(view)
     _check_major(kind >> 4)
-    _check(view, 0, end, "the file")
+    if CRC.unpack_from(view, end)[0] != zlib.crc32(view[:end]):
+        raise CorruptStreamError("the file is damaged or cut short: its checksum does not fit.")
     _check_kind(kind & 15)
     return Small(kind & 15, model, view[SMALL_START.size : end])
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
+from isthmus.reading import large
 from isthmus.reading.image_files import ALPHA, DEEP, FORMATS, said
 
 __all__ = ["Picture", "picture_of", "read_picture", "write_picture"]
@@ -96,8 +97,17 @@ def picture_of(given: Any) -> Picture:
     return Picture(array[..., :colours], array[..., colours] if array.shape[2] > colours else None)
 
 
-def read_picture(path: Path, max_pixels: int = 1 << 28) -> Picture:
+def read_picture(path: Path, max_pixels: int = 1 << 28, stored: bool = False) -> Picture:
     """Return the picture of an image file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    max_pixels : int, default=2**28
+        The most that it may have; Pillow's own limit does not hold here.
+    stored : bool, default=False
+        The pixels of a large image may be :class:`~isthmus.reading.large.StoredPixels`.
 
     Raises
     ------
@@ -117,13 +127,15 @@ def read_picture(path: Path, max_pixels: int = 1 << 28) -> Picture:
                     raise ValueError(
                         "it has more than 8 bits a channel; save it with 8, or its numbers as .npy and give --error"
                     )
-                return _from_pillow(image)
+                return _from_pillow(image, stored and width * height > large.LARGE)
         except Exception as error:  # decoders of foreign bytes raise what they like
             raise ValueError(f"{path} cannot be compressed as an image: {said(error)}.") from error
 
 
 def write_picture(picture: Picture, path: Path) -> None:
     """Write a picture, with all that belongs to it, as PNG."""
+    if picture.pixels[..., 0].size > large.LARGE:
+        return large.write_png(path, picture.pixels, picture.alpha, picture.metadata)
     more: dict[str, Any] = {}
     if "icc" in picture.metadata:
         more["icc_profile"] = picture.metadata["icc"]
@@ -145,7 +157,7 @@ def _limit_of_pillow(pixels: int | None) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _from_pillow(image: Image.Image) -> Picture:
+def _from_pillow(image: Image.Image, stored: bool = False) -> Picture:
     if image.mode in DEEP:
         raise TypeError(
             f"images are compressed with 8 bits a channel, got mode {image.mode!r}: convert it, or its numbers."
@@ -162,8 +174,11 @@ def _from_pillow(image: Image.Image) -> Picture:
         bands = np.asarray(image.convert("LA" if image.mode in ("LA", "La") else "RGBA"))
         pixels = np.asarray(image.convert("L"))[..., None] if grey else bands[..., :3]
         return Picture(pixels, np.ascontiguousarray(bands[..., -1]), metadata, notes)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    return Picture(pixels[..., None] if grey else pixels, None, metadata, notes)
+    mode = "L" if grey else "RGB"
+    if stored:
+        image.load()
+    pixels: Any = large.StoredPixels(image, mode) if stored else np.asarray(image.convert(mode))
+    return Picture(pixels[..., None] if grey and not stored else pixels, None, metadata, notes)
 
 
 def _metadata(image: Image.Image) -> dict[str, bytes]:
