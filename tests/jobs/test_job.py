@@ -49,6 +49,7 @@ def untimed(table: list[dict]) -> list[dict]:
 def test_every_job_that_is_offered_is_tried_here():
     # Of the swapper, which needs a code of factors, of those that learn from labels, of series and images elsewhere.
     others = [jobs.Compressor, jobs.FactorSwapper, jobs.PretrainedClassifier, jobs.PretrainedRegressor]
+    others += [jobs.VectorCompressor, jobs.WrappedCodec]
     every = [*ALL, *others, jobs.SeriesDetector]
     assert sorted(jobs.__all__) == sorted(cls.__name__ for cls in every)
     assert len({cls.verb for cls in every}) == len(every)

@@ -1,4 +1,4 @@
-"""What ``compress``, ``decompress`` and ``info FILE`` are asked: of images, or of arrays."""
+"""What ``compress``, ``decompress`` and ``info FILE`` are asked: of images, of arrays, or of vectors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from isthmus.cli import compressing, imaging
+from isthmus.cli import compressing, imaging, packing_vectors
 from isthmus.cli.compressing import ARRAY_SUFFIX, bytes_of, explained
-from isthmus.coding.container import IMAGE, WRAPPED, kind_of
+from isthmus.coding.container import IMAGE, VECTORS, WRAPPED, kind_of
 from isthmus.saving.folder import MODEL
 
 __all__ = ["compress", "decompress", "info"]
@@ -33,6 +33,9 @@ def compress(
     asked = [f"--{name.replace('_', '-')}" for name in OF_IMAGES if of_images[name] not in (None, False)]
     if error is not None and asked:
         raise click.UsageError(f"--error is for arrays and {asked[0]} for images; give one of them.")
+    if error is None and not asked and packing_vectors.is_for_vectors(model):
+        assert model is not None
+        return packing_vectors.compress(model, files, out, as_json)
     if error is not None or all(file.suffix.lower() == ARRAY_SUFFIX for file in files):
         return compressing.compress(model, files, out, error, as_json)
     if model is None:
@@ -57,7 +60,10 @@ def decompress(
     if first is not None and model is not None:
         raise click.UsageError("--model, and a model as the first input: give one of them.")
     model = first if model is None else model
-    are_images = {kind in IMAGES for kind in map(_kind, files)}
+    kinds = set(map(_kind, files))
+    if kinds == {VECTORS}:
+        return packing_vectors.decompress(model, files, out, as_json)
+    are_images = {kind in IMAGES for kind in kinds}
     if len(are_images) > 1:
         raise click.UsageError("some of the files hold images and some do not; decompress one kind at a time.")
     if not are_images.pop():
@@ -70,7 +76,9 @@ def decompress(
 
 def info(model: Path, as_json: bool) -> None:
     """Say what a compressed file is; no model is needed."""
-    (imaging if _kind(model) in IMAGES else compressing).info(model, as_json)
+    kind = _kind(model)
+    room = packing_vectors if kind == VECTORS else imaging if kind in IMAGES else compressing
+    room.info(model, as_json)
 
 
 def _split(inputs: Sequence[Path], verb: str) -> tuple[Path | None, list[Path]]:

@@ -20,7 +20,7 @@ from isthmus.coding import CorruptStreamError
 from isthmus.files import atomic
 from isthmus.jobs.arrays import ArrayCompressor, ArrayFacts, array_facts
 
-__all__ = ["ARRAY_SUFFIX", "SUFFIX", "bytes_of", "compress", "decompress", "explained", "info", "targets"]
+__all__ = ["ARRAY_SUFFIX", "SUFFIX", "array_of", "bytes_of", "compress", "decompress", "explained", "info", "targets"]
 
 ARRAY_SUFFIX = ".npy"
 SUFFIX = ".aec"
@@ -58,7 +58,7 @@ def info(model: Path, as_json: bool) -> None:
 
 
 def _compress(compressor: ArrayCompressor, file: Path, target: Path, as_json: bool) -> None:
-    array, size = _array(file), 0
+    array, size = array_of(file), 0
     with explained(file), atomic(target) as part, part.open("wb") as opened:
         for piece in compressor.pieces(array):
             size += opened.write(piece)
@@ -111,7 +111,7 @@ def targets(files: Sequence[Path], out: Path, suffix: str) -> Iterator[tuple[Pat
     yield from zip(files, targets, strict=True)
 
 
-def _array(file: Path) -> np.ndarray:
+def array_of(file: Path) -> np.ndarray:
     """Return the array of a .npy file, mapped."""
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)

@@ -133,7 +133,8 @@ def model_of(
             asked_for.apply(job, own)
         estimator = AutoEncoder() if job is None else job.default_estimator(rows)
     model: Any = estimator if job is None else job.set_params(estimator=estimator)
-    estimator.modality = _modality(rows, modality)
+    if modality is not None or estimator.modality is None:
+        estimator.modality = _modality(rows, modality)
     asked_for.apply(model, values)
     model.random_state = seed
     # Fitted here as well, because it is quick: what is wrong with the data shows before the fit.

@@ -265,7 +265,9 @@ def predict(**asked: Any) -> None:
 @click.option(
     "-k", "n_neighbors", type=click.IntRange(1), metavar="N", help="Rows to find for each; by default the model's, 10."
 )
-@click.option("--data", type=DATA, metavar="DATA", help="For a picture: what the model was fitted on, to draw from.")
+@click.option(
+    "--data", type=DATA, metavar="DATA", help="What the model was fitted on, to draw; of vectors the compressed file."
+)
 @scoring
 def search(**asked: Any) -> None:
     """Find the rows the MODEL was fitted on that are most like those of QUERY."""
@@ -359,7 +361,7 @@ def export(**asked: Any) -> None:
 @main.command()
 @packing("The compressed file, or of several files, and of images, the folder for them.")
 def compress(**asked: Any) -> None:
-    """Compress images with a MODEL fitted --for compress, or arrays (.npy) so that none is off by more than --error."""
+    """Compress images (MODEL --for compress), vectors (--for vectors), or arrays within an --error."""
     from isthmus.cli import codecs
 
     codecs.compress(**asked)

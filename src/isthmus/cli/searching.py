@@ -9,6 +9,7 @@ import click
 import numpy as np
 import polars as pl
 
+from isthmus.cli import packing_vectors
 from isthmus.cli.inputs import Given, open_model, read_for
 from isthmus.cli.outputs import (
     PICTURES,
@@ -20,7 +21,7 @@ from isthmus.cli.outputs import (
     write_table,
 )
 from isthmus.cli.talk import count, say
-from isthmus.jobs import SimilaritySearch
+from isthmus.jobs import SimilaritySearch, VectorCompressor
 from isthmus.modalities import Images
 
 __all__ = ["search"]
@@ -35,6 +36,9 @@ def search(
     check_stdout(out, as_json)
     check_not_input(out, query, model)
     fitted, estimator = open_model(model)
+    if isinstance(fitted, VectorCompressor):
+        given = read_for(estimator, query)
+        return packing_vectors.search(fitted, given, out, n_neighbors, data, as_json)
     if not isinstance(fitted, SimilaritySearch):
         raise not_for(model, "search", "it has no index")
     draws = out.suffix.lower() in PICTURES

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from isthmus.modalities import Images, Sequences, Tables
+from isthmus.modalities import Images, Sequences, Tables, Vectors
 from isthmus.options import Options
 from isthmus.part import Part
 from isthmus.rows import Rows
@@ -76,6 +76,8 @@ def modality_said(modality: Part) -> list[str]:
         steps, channels = modality.shape
         gaps = ", shorter ones or gaps among them" if modality.missing else ""
         return [f"read as sequences: {count(steps, 'step')}, {count(channels, 'channel')}{gaps}"]
+    if isinstance(modality, Vectors):
+        return [f"read as vectors of {count(len(modality.center), 'number')}"]
     if not isinstance(modality, Tables):
         return [f"read as {modality!r}"]
     kinds: dict[str, list[str]] = {}

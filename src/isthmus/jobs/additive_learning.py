@@ -111,10 +111,10 @@ def _refitted(x: Tensor, code: AdditiveCode, symbols: Tensor) -> AdditiveCode:
         own = slice(i * SYMBOLS, (i + 1) * SYMBOLS)
         sums[own].index_add_(0, symbols[:, i], x.double())
         for j in range(i, code.depth):
-            pairs = torch.bincount(symbols[:, i] * SYMBOLS + symbols[:, j], minlength=SYMBOLS**2)
+            pairs = torch.bincount(symbols[:, i] * SYMBOLS + symbols[:, j], minlength=SYMBOLS**2).double()
+            pairs = pairs.view(SYMBOLS, SYMBOLS)
             other = slice(j * SYMBOLS, (j + 1) * SYMBOLS)
-            products[own, other] = pairs.view(SYMBOLS, SYMBOLS).double()
-            products[other, own] = products[own, other].T
+            products[own, other], products[other, own] = pairs, pairs.T
     products.diagonal().add_(RIDGE)
     before = code.codebooks.flatten(0, 1).double()
     solved = torch.linalg.solve(products, sums + RIDGE * before)

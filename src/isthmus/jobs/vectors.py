@@ -19,6 +19,7 @@ from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job
 from isthmus.jobs.vector_baselines import LeadingComponents, ProductQuantizer
 from isthmus.jobs.vector_stream import VectorFacts, read_vectors, vector_facts, write_vectors
+from isthmus.modalities import Vectors
 from isthmus.nearest import nearest
 from isthmus.reading.limits import memory
 from isthmus.rows import ArrayRows, Rows, as_rows
@@ -108,7 +109,7 @@ class VectorCompressor(Job):
         rows = as_rows(X)
         width = rows.array.shape[-1] if isinstance(rows, ArrayRows) else 1
         return AutoEncoder(
-            "vectors",
+            Vectors(),
             f"linear(size={width}, whiten=False)",
             encoder="mlp_encoder(hidden=(), shortcut=False)",
             decoder="mlp_decoder(tied=True, shortcut=False)",
