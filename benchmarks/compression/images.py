@@ -81,7 +81,8 @@ def fitted(
     minutes: float,
     threads: int,
     place: Path,
-) -> tuple[Compressor, dict[str, Any]]:
+    job_of: Callable[[AutoEncoder], Any] = Compressor,
+) -> tuple[Any, dict[str, Any]]:
     """Return a codec fitted for so many minutes on the clock, or the one that is saved in ``place``, and what it took.
 
     Steps a minute are measured first, as the learning rate falls towards an end that is known.
@@ -98,7 +99,7 @@ def fitted(
     n = min(MOST, max(LEAST, int(left / each / PASSES)))
     epochs = max(1, int(left / each / n))
     say(f"{each:.4f} s a row: {epochs} epochs of {n} rows")
-    job = Compressor(make(max_epochs=epochs, threads=threads, callback=_told)).fit(rows_of(n))
+    job = job_of(make(max_epochs=epochs, threads=threads, callback=_told)).fit(rows_of(n))
     took = {
         "minutes": (time.monotonic() - began) / 60,
         "processor_minutes": (time.process_time() - spent) / 60,
@@ -133,7 +134,7 @@ def coded(
     for (i, j), name in names.items():
         size = (into / f"{name}.aec").stat().st_size
         found[:, i, j] = _measured(originals[j], pixels(into / f"{name}.png"), size)
-    return Points(*found)
+    return _said(into.name, Points(*found))
 
 
 def theirs(files: Sequence[Path], every: int = 1) -> dict[str, Points]:
@@ -154,8 +155,7 @@ def theirs(files: Sequence[Path], every: int = 1) -> dict[str, Points]:
                 if restored.ndim > image.ndim:
                     restored = np.rint(restored.mean(2)).astype(np.uint8)
                 found[:, i, j] = _measured(image, restored, len(data))
-        results[name] = Points(*found)
-        say(f"{name}: {found[0].mean(1).round(3).tolist()} bpp, {found[1].mean(1).round(2).tolist()} dB")
+        results[name] = _said(name, Points(*found))
     return results
 
 
@@ -197,6 +197,12 @@ def pixels(path: Path | io.BytesIO) -> np.ndarray:
     """Return the pixels of an image file, ``(h, w)`` or ``(h, w, 3)``."""
     with Image.open(path) as image:
         return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+
+
+def _said(name: str, points: Points) -> Points:
+    rates, qualities = points.curve()
+    say(f"{name}: {rates.round(3).tolist()} bpp, {qualities.round(2).tolist()} dB")
+    return points
 
 
 def _measured(image: np.ndarray, restored: np.ndarray, size: int) -> tuple[float, float, float]:

@@ -102,7 +102,7 @@ def info(model: Path, as_json: bool) -> None:
 
 def given_of(data: Path, job: Job | None, size: tuple[int, int] | None, modality: str | None, seed: int) -> Given:
     """Return the rows of DATA; for a codec, crops of a folder's images."""
-    if isinstance(job, jobs.Compressor) and data.is_dir():
+    if isinstance(job, jobs.Compressor | jobs.WrappedCodec) and data.is_dir():
         return crops(data, size, seed)
     return read_rows(data, size, modality)
 

@@ -61,7 +61,7 @@ def main(ctx: click.Context) -> None:
     "--for",
     "job",
     metavar="JOB",
-    help="What the code is to be good for: detect, watch, denoise, map, sample, search or compress.",
+    help="What the code is to be good for: detect, watch, denoise, map, sample, search, compress, wrap or vectors.",
 )
 @click.option(
     "--labels",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from isthmus.cli.imaging import codec_of
@@ -24,6 +25,8 @@ DRAWN, AT = 3, 20.0
 def of_model(model: Path, inputs: Sequence[Path], out: Path | None, as_json: bool) -> None:
     """Compare a fitted codec on images, and on those in folders."""
     codec = codec_of(model)
+    if not isinstance(codec, Compressor):
+        raise click.UsageError(f"{str(model)!r} is fitted --for wrap: isthmus compare DATA --for wrap fits it anew.")
     files = [file for path in inputs for file in (find(path)[0] if path.is_dir() else [path])]
     if not files:
         raise ValueError(f"there is no image in {', '.join(map(str, inputs))}.")

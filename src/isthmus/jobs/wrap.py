@@ -109,7 +109,7 @@ class WrappedCodec(Job):
         check_scale(self.scale)
         return AutoEncoder(
             encoder=CompactEncoder(scale=self.scale),
-            bottleneck=PictureFile(self.codec),
+            bottleneck=PictureFile(self.codec, scale=self.scale),
             decoder=RestoringDecoder(scale=self.scale, told=True),
             loss="squared_error",
             batch_size=8,
