@@ -1,8 +1,10 @@
-"""What a fit changes in the process for a while, and puts back: seeds, threads, Ctrl-C."""
+"""What a fit changes in the process for a while, and puts back: seeds, threads, Ctrl-C, memory."""
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["interruptible", "seeded", "threads_set"]
+__all__ = ["interruptible", "memory_returned", "seeded", "threads_set"]
 
 
 @contextmanager
@@ -53,3 +55,10 @@ def interruptible() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def memory_returned() -> None:
+    """Give memory that was freed back to the system, where the C library would keep it (glibc) and can be told."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)

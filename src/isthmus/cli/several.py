@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ def each(work: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int) 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
     """Within it Ctrl-C is ignored, and by processes begun in it ever after: a terminal sends it to all of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # others may not, and hear of no Ctrl-C
+        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
