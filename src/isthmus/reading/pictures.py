@@ -177,8 +177,10 @@ def _from_pillow(image: Image.Image, stored: bool = False) -> Picture:
     mode = "L" if grey else "RGB"
     if stored:
         image.load()
-    pixels: Any = large.StoredPixels(image, mode) if stored else np.asarray(image.convert(mode))
-    return Picture(pixels[..., None] if grey and not stored else pixels, None, metadata, notes)
+        kept: Any = large.StoredPixels(image, mode)
+        return Picture(kept, None, metadata, notes)
+    pixels = np.asarray(image.convert(mode))
+    return Picture(pixels[..., None] if grey else pixels, None, metadata, notes)
 
 
 def _metadata(image: Image.Image) -> dict[str, bytes]:
