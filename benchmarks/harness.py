@@ -48,6 +48,7 @@ PACKAGES = (
     "zfpy",
     "pysz",
     "constriction",
+    "faiss-cpu",
 )
 
 

@@ -241,7 +241,7 @@ def test_lies_of_a_file_whose_checksums_fit_are_found(fitted):
 @pytest.mark.parametrize(
     ("job", "X", "message"),
     [
-        (VectorCompressor(n_bytes=0), embeddings(30), "n_bytes must be a whole number from 1 to 64"),
+        (VectorCompressor(n_bytes=0), embeddings(30), "n_bytes must be a whole number from 1 to 32"),
         (VectorCompressor(beam=257), embeddings(30), "beam must be a whole number from 1 to 256"),
         (VectorCompressor(), np.full((30, 3), np.nan), "vector 0 contains NaN"),
         (VectorCompressor(), np.zeros((30, 3, 3)), r"an array of numbers \(n, d\)"),

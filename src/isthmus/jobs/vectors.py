@@ -26,7 +26,7 @@ from isthmus.rows import ArrayRows, Rows, as_rows
 
 __all__ = ["VectorCompressor"]
 
-MOST_BYTES = 64
+MOST_BYTES = 32
 MOST_BEAM = 256
 # Vectors that the tables of symbols are counted over; that are compared, and queries among them.
 MOST_COUNTED = 2**16
@@ -42,7 +42,7 @@ class VectorCompressor(Job):
     estimator : AutoEncoder, optional
         Whose codes are quantised; by default :meth:`default_estimator`, which turns vectors only.
     n_bytes : int, default=8
-        Bytes of a vector, 1 to 64; files are a little smaller, for the bytes are entropy-coded.
+        Bytes of a vector, 1 to 32; files are a little smaller, for the bytes are entropy-coded.
     beam : int, default=16
         Beginnings of a vector's code that are kept while it is searched for, 1 to 256: more take more
         time, and err less.
@@ -70,7 +70,7 @@ class VectorCompressor(Job):
     Bytes come back from a file as they were on every machine; the numbers that they stand for
     are floating-point sums and may differ in the last places.
 
-    Distances are those between codes of the auto-encoder, in the units of the vectors. With the default
+    Distances are those between codes of the auto-encoder, times its modality's scale. With the default
     one these are the vectors' own. For cosines or products give vectors of length one: their order is then
     that of the distances.
 
@@ -243,11 +243,10 @@ class VectorCompressor(Job):
             made = method.fit(fitted)
             restored[name] = (made.n_bytes, made.transform(base))
         variance = np.square(base - base.mean(0)).sum(1).mean() or 1.0
-        table = []
+        table, k = [], min(COMPARED_AT, len(base))
         for name, (n_bytes, again) in restored.items():
-            again = torch.from_numpy(np.asarray(again, np.float64))
-            found = nearest(torch.from_numpy(queries), again, min(COMPARED_AT, len(base)))[1] == truth
-            error = float(np.square(base - again.numpy()).sum(1).mean() / variance)
+            found = nearest(torch.from_numpy(queries), torch.from_numpy(again.astype(np.float64)), k)[1] == truth
+            error = float(np.square(base - again).sum(1).mean() / variance)
             row = {"method": name, "bytes": n_bytes, "error": error, "recall_at_1": float(found[:, 0].float().mean())}
             table.append(row | {"recall_at_10": float(found.any(1).float().mean())})
         return table
