@@ -34,7 +34,37 @@ def test_a_map_of_zeros_takes_nearly_nothing():
 
 def test_the_size_is_within_two_percent_of_the_ideal_length():
     found = latents(11, (64, 96, 24))
-    assert CODER.bits(found) / 8 < len(CODER.encode(found)) < 1.02 * CODER.bits(found) / 8
+    assert len(CODER.encode(found)) == pytest.approx(CODER.bits(found) / 8, rel=0.005)
+
+
+def test_the_length_is_told_with_escapes():
+    found = latents(11, (64, 96, 24))
+    found[::4, ::4, 0] = 10**9
+    assert len(CODER.encode(found)) == pytest.approx(CODER.bits(found) / 8, rel=0.005)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_value_alone_becomes_the_cheapest_within_one(both):
+    coder = LatentCoder.fit([latents(seed, (24, 30, 1)) for seed in range(4)])
+    random = np.random.default_rng(0)
+    for value in [*range(-9, -1), *range(2, 10)]:
+        slope, bend = random.normal(size=2) * (6, 3)
+        moves = (0, 1, -1) if both else (0, -np.sign(value))
+        one = np.array([[[value]]])
+        prices = {move: slope * move + bend * move**2 + coder.bits(one + move) for move in moves}
+        cheapest = value + min(prices, key=prices.get)
+        assert coder.lighter(one, np.full(one.shape, slope), np.full(one.shape, bend), both).item() == cheapest
+
+
+def test_only_what_is_free_to_lose_is_made_lighter():
+    found = latents(15)
+    found[3, 4, 2], found[5, 6, 7] = 10**12, -(2**63)
+    nothing = np.zeros(found.shape)
+    assert (CODER.lighter(found, nothing, nothing + 1e3, both=True) == found).all()
+    lighter = CODER.lighter(found, nothing, nothing)
+    assert (np.abs(found.astype(float)) - np.abs(lighter.astype(float)) >= 0).all()
+    assert (found - lighter).max() == 1
+    assert CODER.bits(lighter) < 0.8 * CODER.bits(found)
 
 
 def test_contexts_beat_a_table_for_each_channel():

@@ -156,6 +156,18 @@ class EntropyBottleneck(Part):
             features = features.to(self.log_gain.dtype)
             return (features * self._gain(self._quality(quality, features), features.ndim)).round().long()
 
+    @torch.no_grad()
+    def exact(self, features: Tensor, quality: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return features u in steps, before they are rounded, and stretches s, both ``(b, *p, width)``.
+
+        A number k in the place of u is off by ``s k - u`` steps.
+        """
+        with in_full(features):
+            features = features.to(self.log_gain.dtype)
+            quality = self._quality(quality, features)
+            found = features * self._gain(quality, features.ndim)
+            return found, _spread(self._between(self.log_stretch, quality), features.ndim).exp().expand_as(found)
+
     def dequantize(self, indices: Tensor, quality: float | Tensor | None = None) -> Tensor:
         """Return what the decoder reads, ``(b, *p, d)``, of whole numbers ``(b, *p, width)``."""
         numbers = indices.to(self.log_gain.dtype)

@@ -198,6 +198,12 @@ PACKING = (
     click.option(
         "--target-psnr", type=float, metavar="DB", help="Of images: the smallest file that reaches so many dB."
     ),
+    click.option(
+        "--effort",
+        type=click.IntRange(0, 3),
+        metavar="N",
+        help="Of images: 0 fastest, 3 smallest; 1 by default.",
+    ),
     click.option("--strip", is_flag=True, help="Of images: leave out colour profile, EXIF and XMP."),
 )
 UNPACKING = (

@@ -16,7 +16,8 @@ from isthmus.saving.folder import MODEL
 __all__ = ["compress", "decompress", "info"]
 
 IMAGES = (IMAGE, WRAPPED)
-OF_IMAGES = ("quality", "target_size", "target_psnr", "strip")
+TARGETS = ("quality", "target_size", "target_psnr")
+OF_IMAGES = (*TARGETS, "effort", "strip")
 
 
 def compress(
@@ -40,7 +41,7 @@ def compress(
         return compressing.compress(model, files, out, error, as_json)
     if model is None:
         raise click.UsageError("Missing MODEL: images are compressed by one that was fitted --for compress.")
-    if len([name for name in asked if name != "--strip"]) > 1:
+    if len([name for name in TARGETS if of_images[name] is not None]) > 1:
         raise click.UsageError("give one of --quality, --target-size and --target-psnr.")
     imaging.compress(model, files, out, max_pixels, jobs, as_json, of_images)
 

@@ -152,7 +152,7 @@ class LatentCoder:
         used = values.any(axis=(0, 1))
         head = np.packbits(used).tobytes()
         if short:
-            last = int(used.nonzero()[0].max(initial=-1)) + 1
+            last = int(np.flatnonzero(used).max(initial=-1)) + 1
             used, head = _first(last, len(used)), LAST.pack(last)
         return head + self._encoder(values, used).finish(_lanes(values.shape, used, short))
 
@@ -212,8 +212,8 @@ class LatentCoder:
         """Return the length of a map's stream in bits, but for its last ones: what symbols, escapes, lanes take."""
         values = self._checked(latents)
         used = values.any(axis=(0, 1))
-        # A lane is written with 32 bits, 16 of which hold symbols.
-        return self._encoder(values, used).ideal_bits() + 16 * _lanes(values.shape, used, False) + len(used)
+        # A lane ends with 32 bits, 8 of which hold symbols on average: it began with 16, and is written at 16 to 32.
+        return self._encoder(values, used).ideal_bits() + 24 * _lanes(values.shape, used, False) + len(used)
 
     def lighter(self, latents: np.ndarray, slope: np.ndarray, bend: np.ndarray, both: bool = False) -> np.ndarray:
         """Return a map some of whose values are nearer to zero by one: where that saves more than it costs.
@@ -230,15 +230,15 @@ class LatentCoder:
         both : bool, default=False
             Values may move away from zero as well.
         """
-        values = self._checked(latents)
+        values, reach = self._checked(latents), reach_of(self.tables)
         for step in _steps(values, self.groups, np.ones(values.shape[2], bool) if both else values.any(axis=(0, 1))):
             cells = step.rows[:, None], step.columns[:, None], step.channels
-            found = values[cells]
-            # What is zero stays, but where both ways are open.
-            moving = np.flatnonzero((np.abs(found) <= reach_of(self.tables)) & ((found != 0) | both))
+            found = values[cells].ravel()
+            # What is zero stays, but where both ways are open; escapes stay.
+            moving = np.flatnonzero((found > -reach) & (found < reach) & ((found != 0) | both))
             prices = slope[cells].ravel()[moving], bend[cells].ravel()[moving]
-            found.ravel()[moving] = self._moved(found.ravel()[moving], step.index(self.edges)[moving], *prices, both)
-            values[cells] = found
+            found[moving] = self._moved(found[moving], step.index(self.edges)[moving], *prices, both)
+            values[cells] = found.reshape(-1, len(step.channels))
         return values
 
     def _moved(

@@ -15,6 +15,7 @@ from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
 from isthmus.guards import threads_set
 from isthmus.jobs.codec_curves import beside_ours, compared, curves_of
+from isthmus.jobs.effort import DEFAULT, EFFORTS
 from isthmus.jobs.identity import identity
 from isthmus.jobs.image_codec import ImageCodec, count_tables
 from isthmus.jobs.image_coding import ImageCoding
@@ -147,6 +148,7 @@ class Compressor(Job):
         target_size: int | None = None,
         target_psnr: float | None = None,
         strip: bool = False,
+        effort: int | None = None,
     ) -> bytes:
         """Return an image as the bytes of a file.
 
@@ -162,6 +164,9 @@ class Compressor(Job):
             The least quality that reaches so many dB in what is coded with loss, instead.
         strip : bool, default=False
             Leave out colour profile, EXIF and XMP.
+        effort : int, optional
+            How hard to look for whole numbers that take fewer bits for what they lose, from 0, features
+            rounded, to 3; 1 if nothing is asked for. See :func:`~isthmus.jobs.effort.numbers_of`.
 
         Raises
         ------
@@ -171,24 +176,26 @@ class Compressor(Job):
             If it cannot be made so small or so good; says what can be.
         """
         check_is_fitted(self, "estimator_")
-        picture = picture_of(image)
         asked = [one for one in (quality, target_size, target_psnr) if one is not None]
         if len(asked) > 1:
             raise ValueError("ask for one of quality, target_size and target_psnr.")
-        colours = self._codec.colours
-        if picture.pixels.shape[2] > colours:
-            raise ValueError(
-                "the model was fitted on grey images and this one has colours: make it grey, or fit another."
-            )
-        coding = ImageCoding(self._codec, self.model_, picture, self.tile, {} if strip else picture.metadata)
+        coding = self._coding(image, strip, effort)
         if target_size is not None:
             return coding.within(target_size)
         if target_psnr is not None:
             return coding.reaching(target_psnr)
-        wanted = QUALITY if quality is None else quality
-        if not 0 <= wanted <= 100:
-            raise ValueError(f"quality must be from 0 to 100, got {quality!r}.")
-        return coding.file(round(wanted / 100 * coding.finest))
+        return coding.file(_step(coding, quality))
+
+    def bits(
+        self, image: Any, quality: float | None = None, *, strip: bool = False, effort: int | None = None
+    ) -> float:
+        """Return about how many bits :meth:`compress` would take for an image, by its tables; see there.
+
+        Within 1 % of files of at least 10,000 bytes; those of a few thousand are up to 100 bytes smaller.
+        """
+        check_is_fitted(self, "estimator_")
+        coding = self._coding(image, strip, effort)
+        return coding.bits(_step(coding, quality))
 
     def decompress(
         self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, conceal: bool = False
@@ -282,6 +289,18 @@ class Compressor(Job):
         self._take([LatentCoder.from_bytes(one.tobytes()) for one in found if one is not None])
         return self
 
+    def _coding(self, image: Any, strip: bool, effort: int | None) -> ImageCoding:
+        """Return an image on its way into a file."""
+        picture = picture_of(image)
+        effort = DEFAULT if effort is None else effort
+        if effort not in EFFORTS:
+            raise ValueError(f"effort must be a whole number from 0 to {EFFORTS[-1]}, got {effort!r}.")
+        if picture.pixels.shape[2] > self._codec.colours:
+            raise ValueError(
+                "the model was fitted on grey images and this one has colours: make it grey, or fit another."
+            )
+        return ImageCoding(self._codec, self.model_, picture, self.tile, {} if strip else picture.metadata, effort)
+
     def _take(self, coders: list[LatentCoder]) -> None:
         """Keep tables, and name the model by them and the weights."""
         module = self.estimator_.module_
@@ -303,6 +322,14 @@ class Compressor(Job):
                 for begin in range(0, len(block), 8):
                     piece = block[begin : begin + 8].to(self._device)
                     yield module.encoder(module.modality.expand(piece)).cpu()
+
+
+def _step(coding: ImageCoding, quality: float | None) -> int:
+    """Return a quality as the file has it."""
+    wanted = QUALITY if quality is None else quality
+    if not 0 <= wanted <= 100:
+        raise ValueError(f"quality must be from 0 to 100, got {quality!r}.")
+    return round(wanted / 100 * coding.finest)
 
 
 def _check_images(rows: Rows) -> None:

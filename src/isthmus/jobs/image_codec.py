@@ -14,7 +14,7 @@ from isthmus.guards import memory_returned, threads_set
 from isthmus.jobs.image_stream import ImageFacts, Tile, write_small, write_stream
 from isthmus.module import AutoEncoderModule
 
-__all__ = ["HALO", "PREVIEW", "ImageCodec"]
+__all__ = ["HALO", "PREVIEW", "ImageCodec", "scaled", "widened", "within"]
 
 # Positions around a tile that networks look at: lapping takes one, the filter another.
 HALO = 2
@@ -57,15 +57,22 @@ class ImageCodec:
 
     def features(self, pixels: np.ndarray, tile: Tile) -> Tensor:
         """Return the features of a tile of an image ``(h, w, c)``, on the model's device."""
-        rows, columns = _widened(tile.rows, HALO), _widened(tile.columns, HALO)
+        rows, columns = widened(tile.rows, HALO), widened(tile.columns, HALO)
         stride = self.stride
         region = pixels[rows.start * stride : rows.stop * stride, columns.start * stride : columns.stop * stride]
-        # A copy: torch warns of arrays that are read-only, as those of Pillow are.
-        region = np.repeat(region, self.colours // region.shape[2], axis=2)
         with threads_set(1), torch.inference_mode():
-            batch = Batch(torch.from_numpy(region[None])).to(self._weight.device)
-            found = self.module.encoder(self.module.modality.expand(batch))[0]
-        return found[_within(tile.rows, rows), _within(tile.columns, columns)]
+            found = self.module.encoder(self.batch(region))[0]
+        return found[within(tile.rows, rows), within(tile.columns, columns)]
+
+    def batch(self, pixels: np.ndarray) -> Batch:
+        """Return pixels ``(h, w, c)`` as the networks read them, in their colours and on their device."""
+        # A copy: torch warns of arrays that are read-only, as those of Pillow are.
+        pixels = np.repeat(pixels, self.colours // pixels.shape[2], axis=2)
+        return self.module.modality.expand(Batch(torch.from_numpy(pixels[None])).to(self._weight.device))
+
+    def coder(self, level: float) -> LatentCoder:
+        """Return the tables that a level is coded by."""
+        return self.coders[round(level)]
 
     def numbers(self, features: Tensor, level: float) -> np.ndarray:
         """Return the whole numbers ``(h, w, c)`` that features are written as."""
@@ -89,13 +96,13 @@ class ImageCodec:
                 memory_returned()
         found = write_stream(facts, model, tiles, alpha, metadata or {})
         if len(tiles) == 1 and len(found) <= SMALL:
-            small = write_small(facts, model, self._coder(facts.level).encode(numbers, short=True))
+            small = write_small(facts, model, self.coder(facts.level).encode(numbers, short=True))
             return found if small is None else min(small, found, key=len)
         return found
 
     def encode(self, numbers: np.ndarray, level: float) -> tuple[bytes, bytes]:
         """Return the stream of a tile's whole numbers: what a preview takes, and the rest, which may be empty."""
-        coder = self._coder(level)
+        coder = self.coder(level)
         data = coder.encode(numbers)
         end = coder.length(data, numbers.shape, PREVIEW) if len(data) >= IN_TWO else len(data)
         return data[:end], data[end:]
@@ -108,7 +115,7 @@ class ImageCodec:
         if data is None:
             return np.zeros(shape, np.int64)
         try:
-            return self._coder(facts.level).decode(data, shape, groups, short=facts.small)
+            return self.coder(facts.level).decode(data, shape, groups, short=facts.small)
         except CorruptStreamError as error:
             count = facts.tiles[0] * facts.tiles[1]
             raise CorruptStreamError(f"tile {tile.number} of {count}: {error}") from error
@@ -124,11 +131,11 @@ class ImageCodec:
             after = self._row(facts, row + 1, numbers_of) if row < last else current[:0]
             strip = np.concatenate([above, current, after[: facts.halo]])
             for tile in facts.tiles_of_row(row):
-                wide = _widened(tile.columns, facts.halo, columns)
+                wide = widened(tile.columns, facts.halo, columns)
                 decoded = self._synthesis(strip[:, wide], facts.level)
-                inner = _within(tile.columns, wide)
+                inner = within(tile.columns, wide)
                 top, left = len(above) * self.stride, inner.start * self.stride
-                place = image[_scaled(tile.rows, self.stride), _scaled(tile.columns, self.stride)]
+                place = image[scaled(tile.rows, self.stride), scaled(tile.columns, self.stride)]
                 found = decoded[top : top + place.shape[0], left : left + place.shape[1]]
                 place[...] = found if facts.channels == found.shape[2] else _grey(found)
             # A copy of the margin, so that only two rows of tiles are there at once.
@@ -140,19 +147,19 @@ class ImageCodec:
     def _row(self, facts: ImageFacts, row: int, numbers_of: Callable[[Tile], np.ndarray]) -> np.ndarray:
         return np.concatenate([numbers_of(tile) for tile in facts.tiles_of_row(row)], axis=1)
 
+    def values(self, numbers: Tensor, level: float) -> Tensor:
+        """Return what a map of numbers is decoded to, ``(h stride, w stride, c)``, from 0 to 1."""
+        if numbers.shape[:2] == self._cut_map:
+            numbers = torch.cat([numbers, numbers[-1:]])
+        read = self.module.bottleneck.dequantize(numbers[None].to(self._weight.device), level)
+        return self.module.loss.mean(self.module.decoder(read, None))[0]
+
     def _synthesis(self, numbers: np.ndarray, level: float) -> np.ndarray:
         """Return the pixels ``(h stride, w stride, c)`` of a map of whole numbers."""
-        if numbers.shape[:2] == self._cut_map:
-            numbers = np.concatenate([numbers, numbers[-1:]])
         with threads_set(1), torch.inference_mode():
-            indices = torch.from_numpy(np.ascontiguousarray(numbers)[None]).to(self._weight.device)
-            output = self.module.decoder(self.module.bottleneck.dequantize(indices, level), None)
-            values = self.module.loss.mean(output)[0].float().cpu().numpy()
+            values = self.values(torch.from_numpy(np.ascontiguousarray(numbers)), level).float().cpu().numpy()
         # Only made-up streams have numbers that are beyond all floats.
         return np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
-
-    def _coder(self, level: float) -> LatentCoder:
-        return self.coders[round(level)]
 
 
 def _grey(colours: np.ndarray) -> np.ndarray:
@@ -164,15 +171,18 @@ def _uneven(shape: Sequence[int], stride: int) -> bool:
     return any(side % stride for side in shape[:2])
 
 
-def _widened(part: slice, by: int, most: int | None = None) -> slice:
+def widened(part: slice, by: int, most: int | None = None) -> slice:
+    """Return a slice longer at both ends, within 0 and the most there is."""
     return slice(max(0, part.start - by), part.stop + by if most is None else min(most, part.stop + by))
 
 
-def _within(part: slice, whole: slice) -> slice:
+def within(part: slice, whole: slice) -> slice:
+    """Return where a part is, counted from the beginning of the whole."""
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
-def _scaled(part: slice, by: int) -> slice:
+def scaled(part: slice, by: int) -> slice:
+    """Return the pixels of positions."""
     return slice(part.start * by, part.stop * by)
 
 
