@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from isthmus.guards import seeded, threads_set
 from isthmus.jobs import Compressor
 from isthmus.jobs.effort import EFFORTS, _Region
 from isthmus.jobs.image_stream import Tile
+from isthmus.losses import StructuralSimilarity
 from isthmus.metrics import psnr
 
 RATES = (0.002, 0.02, 0.2)
@@ -106,6 +109,15 @@ def test_a_file_is_the_same_every_time(job, effort):
     with threads_set(2):
         assert job.compress(image, 30, effort=effort) == data
     assert (job.compress(image, 30) == data) == (effort == 1)
+
+
+def test_of_a_codec_for_another_loss_no_squared_error_is_lowered(job):
+    image = picture(40, 50)
+    data = job.compress(image, 60, effort=1)
+    assert job.compress(image, 60, effort=2) != data
+    other = copy.deepcopy(job)
+    other.estimator_.module_.loss = StructuralSimilarity().build(shape=[48, 48, 3])
+    assert other.compress(image, 60, effort=2) == data
 
 
 @pytest.mark.parametrize("effort", [0, 1, 2])

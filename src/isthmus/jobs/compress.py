@@ -191,7 +191,7 @@ class Compressor(Job):
     ) -> float:
         """Return about how many bits :meth:`compress` would take for an image, by its tables; see there.
 
-        Within 1 % of files of at least 10,000 bytes; those of a few thousand are up to 100 bytes smaller.
+        Within 1 % of files of at least 10,000 bytes; of small images, whose header is shorter, up to 100 bytes more.
         """
         check_is_fitted(self, "estimator_")
         coding = self._coding(image, strip, effort)

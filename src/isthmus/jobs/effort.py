@@ -10,6 +10,7 @@ from torch import Tensor
 
 from isthmus.guards import threads_set
 from isthmus.jobs.image_codec import ImageCodec
+from isthmus.losses import SquaredError
 
 __all__ = ["DEFAULT", "EFFORTS", "THROUGH_DECODER", "numbers_of"]
 
@@ -39,7 +40,8 @@ def numbers_of(codec: ImageCodec, features: Tensor, level: float, effort: int, p
         The quality, as the bottleneck counts it.
     effort : int
         0: rounded. 1: moved towards zero by one where bits saved outweigh the error, in steps. 2, 3:
-        moved either way, the error being that of decoded pixels; in 4 and in 12 rounds.
+        moved either way, the error being that of decoded pixels; in 4 and in 12 rounds. Of a codec
+        fitted for another loss than :class:`SquaredError` they are as 1.
     pixels : ndarray
         What is to be decoded, ``(height, width, colours)``; not looked at below effort 2.
 
@@ -70,7 +72,7 @@ def numbers_of(codec: ImageCodec, features: Tensor, level: float, effort: int, p
     if effort == 0:
         return numbers
     with threads_set(1):
-        if effort < THROUGH_DECODER:
+        if effort < THROUGH_DECODER or not isinstance(codec.module.loss, SquaredError):
             return _by_steps(codec, features, level, numbers)
         return _Region(codec, level, pixels).refined(numbers, ROUNDS[effort])
 
