@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 import math
 import tarfile
@@ -26,7 +25,7 @@ from isthmus.losses import StructuralSimilarity
 from isthmus.metrics import bd_rate, psnr
 from isthmus.rows import Rows
 
-__all__ = ["Points", "against", "coded", "every_effort", "fitted", "pixels", "started", "theirs", "times", "unpacked"]
+__all__ = ["Points", "against", "coded", "fitted", "pixels", "started", "theirs", "times", "unpacked"]
 
 # Rows that the seconds of a step are measured on; rows at least and at most; passes over them at least.
 MEASURED, LEAST, MOST, PASSES = 256, 64, 20_000, 6
@@ -186,11 +185,6 @@ def times(codec: Compressor, files: Sequence[Path], quality: float, **options: A
         found["encode"].append(middle - began)
         found["decode"].append(time.process_time() - middle)
     return {name: seconds[1:] for name, seconds in found.items()}
-
-
-def every_effort() -> list[int]:
-    """Return the efforts that an encoder has."""
-    return list(range(4)) if "effort" in inspect.signature(Compressor.compress).parameters else []
 
 
 def pixels(path: Path | io.BytesIO) -> np.ndarray:

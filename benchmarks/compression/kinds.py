@@ -170,8 +170,8 @@ def _written(images: Sequence[np.ndarray], into: Path) -> list[Path]:
 
 
 KINDS = {
-    "drawn faces": Kind(drawn_faces, (2, 2), (4, 4), 192, 32, 16, COLOURS),
-    "ORL portraits": Kind(portraits, (1, 2), (2, 5), 96, 32, 16, GREY),
+    "drawn faces": Kind(drawn_faces, (2, 2), (4, 4), 96, 16, 8, COLOURS),
+    "ORL portraits": Kind(portraits, (1, 2), (2, 5), 64, 16, 8, GREY),
     "MNIST digits": Kind(digits, (5, 5), (10, 10), 64, 16, 8, GREY),
 }
 OPTIONS = (

@@ -29,7 +29,6 @@ from benchmarks.compression.images import (
     Points,
     against,
     coded,
-    every_effort,
     fitted,
     pixels,
     started,
@@ -42,6 +41,7 @@ from benchmarks.papers.data import folder
 from isthmus import AutoEncoder, pictures
 from isthmus.jobs import Compressor
 from isthmus.jobs.codec_curves import at_equal_size
+from isthmus.jobs.effort import EFFORTS
 from isthmus.reading import ImageCrops
 from isthmus.recipes import lapped_codec
 
@@ -80,12 +80,10 @@ def run(
         middle = qualities[int(np.argmin(np.abs(ours.bpp.mean(1) - MIDDLE)))]
         claims += _costs(codec, files, middle)
         curves = {"auto-encoder": ours, UNTRAINED: plain} | peers
-        efforts = every_effort()[: 1 if quick else None]
-        curves |= {
-            f"effort {one}": coded(codec, saved, files, qualities, place / f"{one}", effort=one) for one in efforts
-        }
-        for one in efforts:
-            claims += _of_effort(codec, files, middle, one, curves)
+        for effort in EFFORTS[: 1 if quick else None]:
+            name = f"effort {effort}"
+            curves[name] = coded(codec, saved, files, qualities[::2], place / name, effort=effort)
+            claims += _of_effort(codec, files, middle, effort, curves)
     if drawn is not None:
         _draw(codec, files, {name: curves[name] for name in ("auto-encoder", *peers)}, drawn)
     figures |= {"qualities": qualities, "curves": {name: points.listed() for name, points in curves.items()}}
@@ -101,21 +99,15 @@ def _crops(photographs: Path, n: int) -> ImageCrops:
 
 
 def _costs(codec: Compressor, files: Sequence[Path], quality: float) -> list[Claim]:
-    """Return claims of seconds, and of how far the estimated bits are off, where the codec has an estimate."""
+    """Return claims of seconds, and of how far the estimated bits are off."""
     found = times(codec, files, quality)
     claims = [
         Claim(f"seconds to {name} 768 x 512", **range_of(found[name]), must=most, unit=" s", spread="range of images")
         for name, most in (("encode", 0.25), ("decode", 0.2))
     ]
-    if hasattr(codec, "bits"):
-        off = []
-        for file in files:
-            image = pixels(file)
-            off.append(100 * abs(codec.bits(image, quality) / (8 * len(codec.compress(image, quality))) - 1))
-        claims.append(
-            Claim("estimated bits are off by", **range_of(off), must=2.0, unit=" %", spread="range of images")
-        )
-    return claims
+    images = [pixels(file) for file in files]
+    off = [100 * abs(codec.bits(one, quality) / (8 * len(codec.compress(one, quality))) - 1) for one in images]
+    return [*claims, Claim("estimated bits are off by", **range_of(off), must=2.0, unit=" %", spread="range of images")]
 
 
 def _of_effort(
