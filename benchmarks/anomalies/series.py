@@ -13,7 +13,7 @@ Every contender has the same windows (128 steps at most; a beat), and gives a st
 windows that cover it. VUS-PR is the mean over buffers up to 128 steps (a beat), see `isthmus.metrics.vus_pr`. No
 score is point-adjusted.
 
-Full run: three seeds, about 25 minutes on one core. Needs ISTHMUS_DATA.
+Full run: three seeds, about 25 minutes on one core; --only one protocol. Needs ISTHMUS_DATA.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 import polars as pl
 
@@ -48,7 +49,7 @@ class Judged(NamedTuple):
     window: int
 
 
-def run(quick: bool) -> Result:
+def run(quick: bool, only: str | None = None) -> Result:
     """Series of NAB and UCR's heartbeats."""
     claims: list[Claim] = []
     figures: dict[str, Any] = {}
@@ -58,6 +59,8 @@ def run(quick: bool) -> Result:
         "heartbeats": heartbeats,
     }
     for protocol, cases in protocols.items():
+        if only not in (None, protocol):
+            continue
         runs = [_measured(protocol, cases(seed), seed) for seed in (SEEDS[:1] if quick else SEEDS)]
         figures[protocol] = runs
         names = next(iter(runs[0].values()))
@@ -132,4 +135,4 @@ def _measured(protocol: str, cases: list[Judged], seed: int) -> dict[str, dict[s
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, click.Option(["--only"], help="One protocol alone, such as heartbeats."))
