@@ -250,7 +250,12 @@ def started(words):
     """Return ``isthmus`` with these words as a process, the first of a group of its own."""
     call = [sys.executable, "-m", "isthmus", *map(str, words)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    # Where the tests run in the background, Ctrl-C is ignored, and a process begins with what is ignored here.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow
