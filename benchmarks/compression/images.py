@@ -163,6 +163,9 @@ def against(ours: Points, peers: Mapping[str, Points], limits: Mapping[str, tupl
     claims = []
     for name, points in peers.items():
         must, aim = limits.get(name, (None, None))
+        if not math.isfinite(bd_rate(*ours.curve(), *points.curve())):
+            say(f"{name} has no files as good as ours{of}, nor as bad")
+            continue
         said = f"bits beyond {name}'s at equal PSNR{of}"
         claims.append(Claim(said, bd_rate(*ours.curve(), *points.curve()), must=must, aim=aim, unit=" %"))
         near = bd_rate(*ours.curve(), *points.curve(), within=WINDOW)

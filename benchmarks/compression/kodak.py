@@ -60,7 +60,7 @@ def run(
     quick: bool, minutes: float = 45.0, threads: int = 2, model: Path | None = None, drawn: Path | None = None
 ) -> Result:
     """Fit, write, read, and compare."""
-    files = sorted(folder("kodak").glob("*.png"))[: 2 if quick else None]
+    files = sorted(folder("kodak").glob("*.png"))[: 1 if quick else None]
     if not files:
         raise Missing("the folder of ISTHMUS_DATA has no .png files in kodak")
     qualities = QUALITIES[::4] if quick else QUALITIES
