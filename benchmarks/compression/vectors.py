@@ -65,7 +65,7 @@ def run(quick: bool) -> Result:
     """Compress each set by each method, at each size."""
     if importlib.util.find_spec("faiss") is None:
         raise Missing("faiss, which vectors are compared with, is not installed: pip install faiss-cpu")
-    table = []
+    table: list[Any] = []
     for name, read in (("MNIST", _pixels(mnist)), ("Fashion-MNIST", _pixels(fashion)), ("newsgroups", _texts)):
         if quick and table:
             break
