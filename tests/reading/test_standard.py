@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from isthmus.coding import CorruptStreamError
 from isthmus.metrics import psnr
-from isthmus.reading.standard import CODECS, LOSSLESS, read_pixels, write_pixels
+from isthmus.reading.standard import CODECS, read_pixels, write_pixels
 
 
 def waves(height: int, width: int, channels: int) -> np.ndarray:
@@ -32,7 +29,7 @@ def test_better_quality_is_nearer_and_takes_more(codec, channels):
     assert reached[-1] > 36
 
 
-@pytest.mark.parametrize("codec", (*CODECS, LOSSLESS))
+@pytest.mark.parametrize("codec", CODECS)
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 100), st.booleans())
 def test_any_size_comes_back(codec, height, width, channels, quality, haste):
@@ -40,7 +37,6 @@ def test_any_size_comes_back(codec, height, width, channels, quality, haste):
     back = read_pixels(write_pixels(image, codec, quality, haste=haste), codec, image.shape)
     assert back.shape == image.shape
     assert back.dtype == np.uint8
-    assert codec != LOSSLESS or np.array_equal(back, image)
 
 
 def test_haste_gives_the_same_pixels_of_a_jpeg():
@@ -57,10 +53,12 @@ def test_another_format_size_or_number_of_channels_is_refused_before_decoding():
     for codec, shape in (("webp", (20, 30, 3)), ("jpeg", (30, 20, 3)), ("jpeg", (20, 30, 1))):
         with pytest.raises(CorruptStreamError, match="cannot be read"):
             read_pixels(data, codec, shape)
-    bomb = io.BytesIO()
-    Image.new("1", (60_000, 60_000)).save(bomb, "PNG")
-    with pytest.raises(CorruptStreamError):
-        read_pixels(bomb.getvalue(), LOSSLESS, (60_000, 60_000, 1))
+    # A few bytes that say they are an image of 60,000 x 60,000: sides are behind the frame's marker, length and depth.
+    bomb = bytearray(write_pixels(waves(20, 30, 1), "jpeg", 50))
+    sides = bomb.index(b"\xff\xc2") + 5
+    bomb[sides : sides + 4] = (60_000).to_bytes(2, "big") * 2
+    with pytest.raises(CorruptStreamError, match="cannot be read"):
+        read_pixels(bytes(bomb), "jpeg", (60_000, 60_000, 1))
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -17,14 +17,16 @@ from isthmus.guards import threads_set
 from isthmus.jobs.codec_curves import beside_ours, compared, curves_of
 from isthmus.jobs.effort import DEFAULT, EFFORTS
 from isthmus.jobs.identity import identity
+from isthmus.jobs.image_asking import check_images, check_one, picture_for, step_of, written
 from isthmus.jobs.image_codec import ImageCodec, count_tables
 from isthmus.jobs.image_coding import ImageCoding
+from isthmus.jobs.image_parts import MAX_PIXELS, check_model
 from isthmus.jobs.image_reading import ImageReading
-from isthmus.jobs.image_stream import MAX_PIXELS, read_stream
+from isthmus.jobs.image_stream import read_stream
 from isthmus.jobs.job import Job, choose
 from isthmus.jobs.standard_codecs import FORMATS, StandardCodec
-from isthmus.reading.pictures import Picture, picture_of
-from isthmus.rows import ArrayRows, FrameRows, Rows, SequenceRows, as_rows
+from isthmus.reading.pictures import Picture
+from isthmus.rows import Rows, as_rows
 
 __all__ = ["Compressor"]
 
@@ -126,7 +128,7 @@ class Compressor(Job):
         Self
         """
         rows = as_rows(X)
-        _check_images(rows)
+        check_images(rows, type(self).__name__)
         if isinstance(self.tile, bool) or not isinstance(self.tile, int) or not 64 <= self.tile <= 4096:
             raise ValueError(f"tile must be a whole number of pixels from 64 to 4096, got {self.tile!r}.")
         estimator = self._prepared(rows).fit(rows)
@@ -176,15 +178,9 @@ class Compressor(Job):
             If it cannot be made so small or so good; says what can be.
         """
         check_is_fitted(self, "estimator_")
-        asked = [one for one in (quality, target_size, target_psnr) if one is not None]
-        if len(asked) > 1:
-            raise ValueError("ask for one of quality, target_size and target_psnr.")
-        coding = self._coding(image, strip, effort)
-        if target_size is not None:
-            return coding.within(target_size)
-        if target_psnr is not None:
-            return coding.reaching(target_psnr)
-        return coding.file(_step(coding, quality))
+        check_one(quality, target_size, target_psnr)
+        coding = self._coding(image, strip, effort, keep=target_size is not None or target_psnr is not None)
+        return written(coding, QUALITY if quality is None else quality, target_size, target_psnr)
 
     def bits(
         self, image: Any, quality: float | None = None, *, strip: bool = False, effort: int | None = None
@@ -195,7 +191,7 @@ class Compressor(Job):
         """
         check_is_fitted(self, "estimator_")
         coding = self._coding(image, strip, effort)
-        return coding.bits(_step(coding, quality))
+        return coding.bits(step_of(coding, QUALITY if quality is None else quality))
 
     def decompress(
         self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, conceal: bool = False
@@ -240,11 +236,7 @@ class Compressor(Job):
         conceal = conceal or groups is not None
         stream = read_stream(data, max_pixels, conceal)
         facts, codec = stream.facts, self._codec
-        if not f"{self.model_:016x}".startswith(stream.model):
-            raise ValueError(
-                f"the file needs the model {stream.model}; this one is {self.model_:016x}. "
-                "Give the model it was compressed with."
-            )
+        check_model(stream.model, self.model_)
         if (facts.stride, facts.levels) != (codec.stride, codec.levels) or facts.channels > codec.colours:
             raise CorruptStreamError("the header of the image is not of this model's making.")
         return ImageReading(codec, stream, groups, conceal).picture()
@@ -289,17 +281,14 @@ class Compressor(Job):
         self._take([LatentCoder.from_bytes(one.tobytes()) for one in found if one is not None])
         return self
 
-    def _coding(self, image: Any, strip: bool, effort: int | None) -> ImageCoding:
-        """Return an image on its way into a file."""
-        picture = picture_of(image)
+    def _coding(self, image: Any, strip: bool, effort: int | None, keep: bool = False) -> ImageCoding:
+        """Return an image on its way into a file; to keep its features is for several qualities."""
         effort = DEFAULT if effort is None else effort
         if effort not in EFFORTS:
             raise ValueError(f"effort must be a whole number from 0 to {EFFORTS[-1]}, got {effort!r}.")
-        if picture.pixels.shape[2] > self._codec.colours:
-            raise ValueError(
-                "the model was fitted on grey images and this one has colours: make it grey, or fit another."
-            )
-        return ImageCoding(self._codec, self.model_, picture, self.tile, {} if strip else picture.metadata, effort)
+        picture = picture_for(image, self._codec.colours)
+        metadata = {} if strip else picture.metadata
+        return ImageCoding(self._codec, self.model_, picture, self.tile, metadata, effort, keep)
 
     def _take(self, coders: list[LatentCoder]) -> None:
         """Keep tables, and name the model by them and the weights."""
@@ -322,27 +311,3 @@ class Compressor(Job):
                 for begin in range(0, len(block), 8):
                     piece = block[begin : begin + 8].to(self._device)
                     yield module.encoder(module.modality.expand(piece)).cpu()
-
-
-def _step(coding: ImageCoding, quality: float | None) -> int:
-    """Return a quality as the file has it."""
-    wanted = QUALITY if quality is None else quality
-    if not 0 <= wanted <= 100:
-        raise ValueError(f"quality must be from 0 to 100, got {quality!r}.")
-    return round(wanted / 100 * coding.finest)
-
-
-def _check_images(rows: Rows) -> None:
-    """Refuse what is no image of 8 bits, before anything is fitted."""
-    what = "a table" if isinstance(rows, FrameRows) or (isinstance(rows, ArrayRows) and rows.array.ndim < 3) else None
-    what = "series" if isinstance(rows, SequenceRows) else what
-    first = None if what else np.asarray(rows.take(slice(0, 1)))
-    if first is not None and (
-        first.dtype != np.uint8 or first.ndim not in (3, 4) or first.shape[3:] not in ((), (1,), (3,))
-    ):
-        what = f"{first.dtype} of shape {first.shape[1:]} each"
-    if what:
-        raise ValueError(
-            f"a Compressor is fitted on images: uint8 (n, h, w) or (n, h, w, c) with 1 or 3 channels; got {what}. "
-            "Transparency is kept without loss: leave it out here. Arrays: isthmus.jobs.arrays."
-        )

@@ -7,18 +7,18 @@ from torch import Tensor
 
 from isthmus.jobs.effort import DEFAULT, THROUGH_DECODER, numbers_of
 from isthmus.jobs.image_codec import HALO, ImageCodec, scaled, widened, within
+from isthmus.jobs.image_parts import parts_of
 from isthmus.jobs.image_stream import FINE, ImageFacts, Tile, write_stream
 from isthmus.metrics import psnr
 from isthmus.reading.pictures import Picture
 
 __all__ = ["ImageCoding"]
 
-# What a sum of squares may be off by.
-NEAR = 1e-9
-
 
 class ImageCoding:
-    """One image on its way into a file; features are computed once, if they are needed again."""
+    """One image on its way into a file; with ``keep`` features are computed once, for several qualities."""
+
+    advice = ""
 
     def __init__(
         self,
@@ -28,18 +28,19 @@ class ImageCoding:
         tile: int,
         metadata: dict[str, bytes],
         effort: int = DEFAULT,
+        keep: bool = False,
     ):
         self.codec, self.model, self.metadata, self.effort = codec, model, metadata, effort
-        self.alpha, self.pixels = picture.alpha, _unhidden(picture)
+        self.alpha, self.pixels = picture.alpha, picture.shown
         self.finest = FINE * (codec.levels - 1)
         self._edge = max(HALO, tile // codec.stride)
         self._features: dict[int, Tensor] = {}
-        self._keep = False
+        self._keep = keep
 
     def facts(self, step: int) -> ImageFacts:
         """Return what the file will say of itself."""
         height, width, channels = self.pixels.shape
-        parts = (*(["alpha"] if self.alpha is not None else []), *self.metadata)
+        parts = parts_of(self.alpha, self.metadata)
         return ImageFacts(width, height, channels, self.codec.levels, self.codec.stride, HALO, step, self._edge, parts)
 
     def file(self, step: int) -> bytes:
@@ -57,34 +58,8 @@ class ImageCoding:
         coder = self.codec.coder(facts.level)
         return 8 * len(around) + sum(coder.bits(self._numbers(tile, facts.level)) for tile in tiles)
 
-    def within(self, size: int) -> bytes:
-        """Return the best file of at most this size."""
-        self._keep = True
-        best = self.file(0)
-        if len(best) > size:
-            raise ValueError(
-                f"the smallest file has {len(best)} bytes, more than the {size} asked for; make it smaller first."
-            )
-        low, high = 0, self.finest + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            tried = self.file(middle)
-            low, high, best = (middle, high, tried) if len(tried) <= size else (low, middle, best)
-        return best
-
-    def reaching(self, wanted: float) -> bytes:
-        """Return the file of the least quality that reaches a PSNR."""
-        self._keep = True
-        low, high = -1, self.finest
-        reached = self._psnr(high)
-        if reached < wanted - NEAR:
-            raise ValueError(f"this model reaches {reached:.2f} dB on this image, less than the {wanted:g} asked for.")
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._psnr(middle) >= wanted - NEAR else (middle, high)
-        return self.file(high)
-
-    def _psnr(self, step: int) -> float:
+    def psnr(self, step: int) -> float:
+        """Return how good the image is at a quality, in dB."""
         facts = self.facts(step)
         return psnr(self.pixels, self.codec.pixels(facts, lambda tile: self._numbers(tile, facts.level)))
 
@@ -101,12 +76,3 @@ class ImageCoding:
         found = numbers_of(self.codec, features, level, self.effort, pixels)
         # What lies around a tile is moved with it and not written: that is its neighbours' business.
         return found[within(tile.rows, rows), within(tile.columns, columns)]
-
-
-def _unhidden(picture: Picture) -> np.ndarray:
-    """Return the pixels, the mean colour where nobody sees them."""
-    hidden = None if picture.alpha is None else picture.alpha == 0
-    if hidden is None or not hidden.any() or hidden.all():
-        return picture.pixels
-    mean = np.rint(picture.pixels[~hidden].mean(axis=0)).astype(np.uint8)
-    return np.where(hidden[..., None], mean, picture.pixels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,10 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isthmus.coding import IMAGE, Chunk, CorruptStreamError, container
-from isthmus.coding.compact import unzipped
+from isthmus.jobs.image_parts import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    METADATA,
+    PARTS,
+    as_bits,
+    check_pixels,
+    chunks_of,
+    from_bits,
+    metadata_of,
+    unpacked_alpha,
+)
 
 __all__ = [
-    "MAX_PIXELS",
     "MAX_TILE",
     "ImageFacts",
     "Stream",
@@ -25,9 +34,6 @@ __all__ = [
     "write_stream",
 ]
 
-MAX_PIXELS = 1 << 28
-MAX_SIDE = 1 << 24
-MAX_METADATA = 1 << 24
 # Side of a tile in pixels, and of an image in a small file.
 MAX_TILE = 4096
 # Width, height; colours, bits, levels, stride, halo, parts; quality in 256ths of a level, positions of a tile.
@@ -37,13 +43,9 @@ SMALL_HEAD = struct.Struct("<IBH")
 NUMBER = struct.Struct("<I")
 # Of a tile's number: the rest of its stream is in a chunk of its own.
 IN_TWO = 1 << 31
-TILE, REST, ALPHA = b"TILE", b"REST", b"ALPH"
-METADATA = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
-KNOWN = (TILE, REST, ALPHA, *METADATA.values())
-# What there may be besides tiles; the first is bit 0.
-PARTS = {"alpha": ALPHA} | METADATA
+TILE, REST = b"TILE", b"REST"
+KNOWN = (TILE, REST, *PARTS.values())
 FINE = 256
-PLAIN, DIFFERENCES = 0, 1
 
 
 class Tile(NamedTuple):
@@ -167,8 +169,8 @@ def write_stream(
     """Return an image as bytes; its parts as the facts say.
 
     Header of the container, little endian: width, height (u32), channels, bits, levels, stride,
-    halo (u8), parts (u8: 1 alpha, 2 ICC,
-    4 EXIF, 8 XMP), quality in 256ths of a level, positions of a tile's side (u16). Chunks: ``ICCP``,
+    halo (u8), parts (u8: 1 alpha, 2 ICC, 4 EXIF, 8 XMP), quality in 256ths of a level, positions
+    of a tile's side (u16). Chunks: ``ICCP``,
     ``EXIF``, ``XMP `` verbatim; ``TILE``: its number (u32), its stream; where bit 31 of the number
     is set, the first piece of its stream, the other being in ``REST``: its number (u32), the piece;
     ``ALPH``, transparency, packed by zlib. First pieces of all tiles come first, so that a file
@@ -187,15 +189,12 @@ def write_stream(
     metadata : dict of str to bytes
         ``icc``, ``exif`` and ``xmp``, where they are there.
     """
-    parts = sum(1 << bit for bit, name in enumerate(PARTS) if name in facts.parts)
     shape = (facts.width, facts.height, facts.channels, 8, facts.levels, facts.stride, facts.halo)
-    header = HEAD.pack(*shape, parts, facts.step, facts.edge)
-    chunks = [Chunk(METADATA[name], data) for name, data in metadata.items()]
+    header = HEAD.pack(*shape, as_bits(facts.parts), facts.step, facts.edge)
+    chunks, transparency = chunks_of(alpha, metadata)
     for number, (first, rest) in enumerate(tiles):
         chunks.append(Chunk(TILE, NUMBER.pack(number | IN_TWO if rest else number) + first))
-    if alpha is not None:
-        chunks.append(Chunk(ALPHA, _packed(alpha)))
-    chunks += [Chunk(REST, NUMBER.pack(number) + rest) for number, (_, rest) in enumerate(tiles) if rest]
+    chunks += transparency + [Chunk(REST, NUMBER.pack(number) + rest) for number, (_, rest) in enumerate(tiles) if rest]
     return container.write(IMAGE, header, chunks, model=model)
 
 
@@ -253,29 +252,18 @@ def read_stream(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, conceal:
     """
     if container.is_small(data):
         small = _small_stream(data)
-        _check_pixels(small.facts, max_pixels)
+        check_pixels(small.facts.width, small.facts.height, max_pixels)
         return small
     contents = container.salvage(data, known=KNOWN) if conceal else container.read(data, known=KNOWN)
     facts = _facts(contents)
-    _check_pixels(facts, max_pixels)
+    check_pixels(facts.width, facts.height, max_pixels)
     tiles, begun = _tiles(contents, facts.tiles[0] * facts.tiles[1], conceal)
     found = {name: one for name, code in PARTS.items() if (one := _only(contents, code)) is not None}
     lost = [name for name in facts.parts if name not in found]
     if (lost and not conceal) or not found.keys() <= set(facts.parts):
         raise CorruptStreamError("what the image carries besides its tiles is not what its header says.")
-    alpha = _unpacked(found.pop("alpha"), facts) if "alpha" in found else None
-    if sum(map(len, found.values())) > MAX_METADATA:
-        raise CorruptStreamError(f"the image carries more than the {MAX_METADATA:,} bytes of metadata that it may.")
-    kept = {name: bytes(one) for name, one in found.items()}
-    return Stream(facts, f"{contents.model:016x}", tiles, begun, alpha, kept, lost)
-
-
-def _check_pixels(facts: ImageFacts, most: int) -> None:
-    if facts.width * facts.height > most:
-        raise ValueError(
-            f"the image has {facts.width} x {facts.height} pixels, more than the limit of {most:,}; "
-            "if you trust the file, raise max_pixels."
-        )
+    alpha = unpacked_alpha(found.pop("alpha"), facts.height, facts.width) if "alpha" in found else None
+    return Stream(facts, f"{contents.model:016x}", tiles, begun, alpha, metadata_of(found), lost)
 
 
 def _tiles(contents: container.Contents, count: int, conceal: bool) -> tuple[dict[int, bytes | memoryview], set[int]]:
@@ -334,11 +322,9 @@ def _facts(contents: container.Contents) -> ImageFacts:
         not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and channels in (1, 3) and bits == 8)
         or not (levels and stride and halo <= edge and 0 < edge * stride <= MAX_TILE)
         or step > FINE * (levels - 1)
-        or parts >> len(PARTS)
     ):
         raise CorruptStreamError("the header of the image is damaged: a value is out of its range.")
-    names = tuple(name for bit, name in enumerate(PARTS) if parts >> bit & 1)
-    return ImageFacts(width, height, channels, levels, stride, halo, step, edge, names)
+    return ImageFacts(width, height, channels, levels, stride, halo, step, edge, from_bits(parts))
 
 
 def _only(contents: container.Contents, name: bytes) -> memoryview | None:
@@ -347,19 +333,3 @@ def _only(contents: container.Contents, name: bytes) -> memoryview | None:
     if len(found) > 1:
         raise CorruptStreamError(f"the image has {len(found)} chunks {name.decode()!r}, at most one is read.")
     return found[0] if found else None
-
-
-def _packed(alpha: np.ndarray) -> bytes:
-    """Return transparency as it is or as differences of rows, whichever is smaller packed."""
-    below = np.diff(alpha, axis=0, prepend=np.zeros_like(alpha[:1]))
-    ways = ((PLAIN, alpha), (DIFFERENCES, below))
-    return min((bytes([way]) + zlib.compress(values.tobytes(), 9) for way, values in ways), key=len)
-
-
-def _unpacked(data: memoryview, facts: ImageFacts) -> np.ndarray:
-    pixels = facts.width * facts.height
-    plain = unzipped(data[1:], pixels)
-    if not data or data[0] > DIFFERENCES or len(plain) != pixels:
-        raise CorruptStreamError("the transparency of the image is damaged.")
-    values = np.frombuffer(plain, np.uint8).reshape(facts.height, facts.width)
-    return np.cumsum(values, axis=0, dtype=np.uint8) if data[0] == DIFFERENCES else values

@@ -15,7 +15,8 @@ from isthmus.coding import CorruptStreamError
 from isthmus.estimator import AutoEncoder
 from isthmus.jobs.codec_curves import compared
 from isthmus.jobs.identity import identity
-from isthmus.jobs.image_stream import MAX_PIXELS
+from isthmus.jobs.image_asking import check_images, check_one, picture_for, written
+from isthmus.jobs.image_parts import MAX_PIXELS, check_model
 from isthmus.jobs.job import Job
 from isthmus.jobs.standard_codecs import quality_at
 from isthmus.jobs.wrap_coding import WrapCoder, WrapCoding
@@ -24,9 +25,9 @@ from isthmus.layers import check_choice
 from isthmus.metrics import bd_rate, psnr
 from isthmus.networks import CompactEncoder, RestoringDecoder
 from isthmus.networks.compact import check_scale
-from isthmus.reading.pictures import Picture, picture_of
+from isthmus.reading.pictures import Picture
 from isthmus.reading.standard import CODECS, read_pixels, write_pixels
-from isthmus.rows import FrameRows, Rows, SequenceRows, as_rows
+from isthmus.rows import as_rows
 
 __all__ = ["ScaledCodec", "WrappedCodec"]
 
@@ -132,7 +133,7 @@ class WrappedCodec(Job):
         Self
         """
         rows = as_rows(X)
-        _check_images(rows)
+        check_images(rows, type(self).__name__)
         self.estimator_ = self._prepared(rows).fit(rows)
         return self.restore({})
 
@@ -170,22 +171,10 @@ class WrappedCodec(Job):
             side than the standard codec allows.
         """
         check_is_fitted(self, "estimator_")
-        picture = picture_of(image)
-        if sum(one is not None for one in (quality, target_size, target_psnr)) > 1:
-            raise ValueError("ask for one of quality, target_size and target_psnr.")
-        if picture.pixels.shape[2] > self._coder.colours:
-            raise ValueError(
-                "the model was fitted on grey images and this one has colours: make it grey, or fit another."
-            )
-        wanted = QUALITY if quality is None else quality
-        if not 0 <= wanted <= 100:
-            raise ValueError(f"quality must be from 0 to 100, got {quality!r}.")
+        check_one(quality, target_size, target_psnr)
+        picture = picture_for(image, self._coder.colours)
         coding = WrapCoding(self._coder, self.model_, picture, {} if strip else picture.metadata)
-        if target_size is not None:
-            return coding.within(target_size)
-        if target_psnr is not None:
-            return coding.reaching(target_psnr)
-        return coding.file(round(wanted))
+        return written(coding, QUALITY if quality is None else quality, target_size, target_psnr)
 
     def decompress(self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the image of a file: ``(h, w)``, or ``(h, w, c)`` with 2, 3 or 4 channels; see :meth:`picture`."""
@@ -210,11 +199,7 @@ class WrappedCodec(Job):
         """
         check_is_fitted(self, "estimator_")
         wrapped, coder = read_wrapped(data, max_pixels), self._coder
-        if not f"{self.model_:016x}".startswith(wrapped.model):
-            raise ValueError(
-                f"the file needs the model {wrapped.model}; this one is {self.model_:016x}. "
-                "Give the model it was compressed with."
-            )
+        check_model(wrapped.model, self.model_)
         facts = wrapped.facts
         if (facts.codec, facts.scale) != (coder.codec, coder.scale) or facts.channels > coder.colours:
             raise CorruptStreamError("the header of the image is not of this model's making.")
@@ -312,15 +297,3 @@ def _curve(
             points[:, step, place] = 8 * size / (image.shape[0] * image.shape[1]), min(psnr(image, restored), 99.0)
     rates, qualities = points.mean(axis=2)
     return rates, qualities
-
-
-def _check_images(rows: Rows) -> None:
-    """Refuse what is no image of 8 bits, before anything is fitted."""
-    if not isinstance(rows, FrameRows | SequenceRows):
-        first = np.asarray(rows.take(slice(0, 1)))
-        if first.dtype == np.uint8 and first.ndim in (3, 4) and first.shape[3:] in ((), (1,), (3,)):
-            return
-    raise ValueError(
-        "a WrappedCodec is fitted on images: uint8 (n, h, w) or (n, h, w, c) with 1 or 3 channels. "
-        "Transparency is kept without loss: leave it out here."
-    )

@@ -10,6 +10,8 @@ import torch
 
 from isthmus.batch import Batch
 from isthmus.guards import threads_set
+from isthmus.jobs.image_codec import scaled, widened, within
+from isthmus.jobs.image_parts import parts_of
 from isthmus.jobs.wrap_stream import WrapFacts, write_wrapped
 from isthmus.metrics import psnr
 from isthmus.module import AutoEncoderModule
@@ -20,9 +22,6 @@ __all__ = ["WrapCoder", "WrapCoding"]
 
 # Positions a side that are worked on at once, besides their margins; a multiple of what is folded.
 PIECE = 192
-FINEST = 100
-# What a sum of squares may be off by.
-NEAR = 1e-9
 
 
 class WrapCoder:
@@ -62,7 +61,7 @@ class WrapCoder:
             with threads_set(1), torch.inference_mode():
                 batch = Batch(torch.from_numpy(region[None])).to(self._weight.device)
                 values = self.module.encoder(self.module.modality.expand(batch))[0].float().cpu().numpy()
-            inner = values[_within(rows, wide[0]), _within(columns, wide[1])]
+            inner = values[within(rows, wide[0]), within(columns, wide[1])]
             found[rows, columns] = _bytes_of(inner, channels)
         return found
 
@@ -83,7 +82,7 @@ class WrapCoder:
         image = np.empty((facts.height, facts.width, channels), np.uint8)
         for rows, columns, wide in _pieces(small.shape[:2], self.module.decoder.margin):
             values = self._restored(np.repeat(small[wide], self.colours // channels, axis=2), facts.quality)
-            place = image[_scaled(rows, scale), _scaled(columns, scale)]
+            place = image[scaled(rows, scale), scaled(columns, scale)]
             top, left = (scale * (part.start - whole.start) for part, whole in zip((rows, columns), wide, strict=True))
             place[...] = _bytes_of(values[top : top + place.shape[0], left : left + place.shape[1]], channels)
         return image
@@ -99,17 +98,20 @@ class WrapCoder:
 
 
 class WrapCoding:
-    """One image on its way into a file: at a quality, within a size, or as good as is asked for."""
+    """One image on its way into a file."""
+
+    finest = 100
 
     def __init__(self, coder: WrapCoder, model: int, picture: Picture, metadata: dict[str, bytes]):
         self.coder, self.model, self.metadata = coder, model, metadata
         self.pixels, self.alpha = picture.shown, picture.alpha
+        self.advice = f": it makes images {coder.scale} times smaller; for more take one fitted --for compress"
         self._small = coder.small(self.pixels)
 
     def facts(self, quality: int) -> WrapFacts:
         """Return what the file will say of itself."""
         height, width, channels = self.pixels.shape
-        parts = (*(["alpha"] if self.alpha is not None else []), *self.metadata)
+        parts = parts_of(self.alpha, self.metadata)
         return WrapFacts(width, height, channels, self.coder.codec, self.coder.scale, quality, parts)
 
     def file(self, quality: int) -> bytes:
@@ -117,35 +119,8 @@ class WrapCoding:
         file = self.coder.write(self._small, quality)
         return write_wrapped(self.facts(quality), self.model, file, self.alpha, self.metadata)
 
-    def within(self, size: int) -> bytes:
-        """Return the best file of at most this size."""
-        best = self.file(0)
-        if len(best) > size:
-            raise ValueError(
-                f"the smallest file has {len(best)} bytes, more than the {size} asked for; make it smaller first."
-            )
-        low, high = 0, FINEST + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            tried = self.file(middle)
-            low, high, best = (middle, high, tried) if len(tried) <= size else (low, middle, best)
-        return best
-
-    def reaching(self, wanted: float) -> bytes:
-        """Return the file of the least quality that reaches a PSNR."""
-        low, high = -1, FINEST
-        reached = self._psnr(high)
-        if reached < wanted - NEAR:
-            raise ValueError(
-                f"this model reaches {reached:.2f} dB on this image, less than the {wanted:g} asked for: it makes "
-                f"images {self.coder.scale} times smaller; for more take one fitted --for compress."
-            )
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._psnr(middle) >= wanted - NEAR else (middle, high)
-        return self.file(high)
-
-    def _psnr(self, quality: int) -> float:
+    def psnr(self, quality: int) -> float:
+        """Return how good the image is at a quality, in dB."""
         file = self.coder.write(self._small, quality)
         return psnr(self.pixels, self.coder.restored(file, self.facts(quality)))
 
@@ -154,23 +129,10 @@ def _pieces(sides: Sequence[int], margin: int) -> Iterator[tuple[slice, slice, t
     """Yield rows and columns of each piece of a map, and both with as much around them as there is of the margin."""
     parts = [[slice(begin, min(begin + PIECE, side)) for begin in range(0, side, PIECE)] for side in sides]
     for rows, columns in itertools.product(*parts):
-        yield rows, columns, (_widened(rows, margin), _widened(columns, margin))
+        yield rows, columns, (widened(rows, margin), widened(columns, margin))
 
 
 def _bytes_of(values: np.ndarray, channels: int) -> np.ndarray:
     """Return values between 0 and 1 as uint8, of as many channels: the grey image nearest to one of colours."""
     values = values if values.shape[2] == channels else values.mean(axis=2, keepdims=True)
     return np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
-
-
-def _widened(part: slice, by: int) -> slice:
-    # Beyond the end is nothing: numpy stops there.
-    return slice(max(0, part.start - by), part.stop + by)
-
-
-def _within(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
-
-
-def _scaled(part: slice, by: int) -> slice:
-    return slice(part.start * by, part.stop * by)

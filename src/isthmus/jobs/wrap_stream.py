@@ -10,18 +10,24 @@ import numpy as np
 
 from isthmus.coding import Chunk, CorruptStreamError, container
 from isthmus.coding.container import WRAPPED
-from isthmus.reading.standard import CODECS, LOSSLESS, read_pixels, write_pixels
+from isthmus.jobs.image_parts import (
+    MAX_SIDE,
+    METADATA,
+    PARTS,
+    as_bits,
+    check_pixels,
+    chunks_of,
+    from_bits,
+    metadata_of,
+    unpacked_alpha,
+)
+from isthmus.reading.standard import CODECS
 
 __all__ = ["WrapFacts", "Wrapped", "read_wrapped", "wrap_facts", "write_wrapped"]
 
-MAX_SIDE = 1 << 24
-MAX_METADATA = 1 << 24
 # Width, height; colours, bits, codec, times smaller, quality, parts.
 HEAD = struct.Struct("<IIBBBBBB")
-FILE, ALPHA = b"FILE", b"ALPH"
-METADATA = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
-# What there may be besides the file; the first is bit 0.
-PARTS = {"alpha": ALPHA} | METADATA
+FILE = b"FILE"
 
 
 @dataclass(frozen=True)
@@ -90,18 +96,15 @@ def write_wrapped(
 
     Header of the container, little endian: width, height (u32), channels, bits, codec, times
     smaller, quality, parts (u8 each; parts: 1 alpha, 2 ICC, 4 EXIF, 8 XMP). Chunks: ``ICCP``,
-    ``EXIF``, ``XMP `` verbatim; ``ALPH``, transparency, a grey PNG; ``FILE``, the standard
+    ``EXIF``, ``XMP `` verbatim; ``ALPH``, transparency, packed by zlib; ``FILE``, the standard
     codec's file, verbatim. Without parts it is a small container, whose body is header and file.
     """
-    parts = sum(1 << bit for bit, name in enumerate(PARTS) if name in facts.parts)
     shape = (facts.width, facts.height, facts.channels, 8)
-    header = HEAD.pack(*shape, CODECS.index(facts.codec), facts.scale, facts.quality, parts)
+    header = HEAD.pack(*shape, CODECS.index(facts.codec), facts.scale, facts.quality, as_bits(facts.parts))
     if not facts.parts:
         return container.write_small(WRAPPED, header + file, model=model)
-    chunks = [Chunk(METADATA[name], data) for name, data in metadata.items()]
-    if alpha is not None:
-        chunks.append(Chunk(ALPHA, write_pixels(alpha[..., None], LOSSLESS, 100)))
-    return container.write(WRAPPED, header, [*chunks, Chunk(FILE, file)], model=model)
+    carried, transparency = chunks_of(alpha, metadata)
+    return container.write(WRAPPED, header, [*carried, *transparency, Chunk(FILE, file)], model=model)
 
 
 def wrap_facts(data: bytes | memoryview) -> tuple[WrapFacts, dict[str, Any]]:
@@ -128,17 +131,11 @@ def read_wrapped(data: bytes | memoryview, max_pixels: int) -> Wrapped:
         If it has more pixels than allowed.
     """
     model, facts, found = _taken_apart(data)
-    if facts.width * facts.height > max_pixels:
-        raise ValueError(
-            f"the image has {facts.width} x {facts.height} pixels, more than the limit of {max_pixels:,}; "
-            "if you trust the file, raise max_pixels."
-        )
+    check_pixels(facts.width, facts.height, max_pixels)
     file, alpha = found.pop("file"), None
     if "alpha" in found:
-        alpha = read_pixels(found.pop("alpha"), LOSSLESS, (facts.height, facts.width, 1))[..., 0]
-    if sum(map(len, found.values())) > MAX_METADATA:
-        raise CorruptStreamError(f"the image carries more than the {MAX_METADATA:,} bytes of metadata that it may.")
-    return Wrapped(facts, model, file, alpha, {name: bytes(one) for name, one in found.items()})
+        alpha = unpacked_alpha(found.pop("alpha"), facts.height, facts.width)
+    return Wrapped(facts, model, file, alpha, metadata_of(found))
 
 
 def _taken_apart(data: bytes | memoryview) -> tuple[str, WrapFacts, dict[str, memoryview]]:
@@ -169,11 +166,8 @@ def _facts(header: bytes) -> WrapFacts:
     if len(header) != HEAD.size:
         raise CorruptStreamError("the header of the image is damaged.")
     width, height, channels, bits, codec, scale, quality, parts = HEAD.unpack(header)
-    if (
-        not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and channels in (1, 3) and bits == 8)
-        or not (codec < len(CODECS) and scale and quality <= 100)
-        or parts >> len(PARTS)
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and channels in (1, 3) and bits == 8) or not (
+        codec < len(CODECS) and scale and quality <= 100
     ):
         raise CorruptStreamError("the header of the image is damaged: a value is out of its range.")
-    names = tuple(name for bit, name in enumerate(PARTS) if parts >> bit & 1)
-    return WrapFacts(width, height, channels, CODECS[codec], scale, quality, names)
+    return WrapFacts(width, height, channels, CODECS[codec], scale, quality, from_bits(parts))

@@ -11,13 +11,12 @@ from PIL import Image
 from isthmus.coding import CorruptStreamError
 from isthmus.reading.image_files import quiet, said
 
-__all__ = ["CODECS", "LOSSLESS", "read_pixels", "write_pixels"]
+__all__ = ["CODECS", "read_pixels", "write_pixels"]
 
 # Pillow's names, and the most pixels a side that the format allows.
-NAMES = {"jpeg": ("JPEG", 65_500), "webp": ("WEBP", 16_383), "jpeg2000": ("JPEG2000", 1 << 24), "png": ("PNG", 1 << 24)}
-# Those that lose something; files number them in this order.
+NAMES = {"jpeg": ("JPEG", 65_500), "webp": ("WEBP", 16_383), "jpeg2000": ("JPEG2000", 1 << 24)}
+# Files number them in this order.
 CODECS = ("jpeg", "webp", "jpeg2000")
-LOSSLESS = "png"
 # PSNR in dB that JPEG 2000 is asked for at quality 0, and more for each step of quality.
 LEAST_PSNR, PSNR_A_STEP = 18.0, 0.3
 
@@ -58,7 +57,6 @@ def write_pixels(pixels: np.ndarray, codec: str, quality: float, *, haste: bool 
             # It halves an image five times, if it has a pixel left then.
             "num_resolutions": 1 + min(5, min(pixels.shape[:2]).bit_length() - 1),
         },
-        "png": {"optimize": True},
     }
     written = io.BytesIO()
     Image.fromarray(pixels if colours else pixels[..., 0]).save(written, name, **options[codec])
