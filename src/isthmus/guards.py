@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["interruptible", "memory_returned", "seeded", "threads_set"]
 
@@ -28,13 +30,20 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
 @contextmanager
 def threads_set(threads: int) -> Iterator[None]:
-    """Use so many processor threads for a while."""
+    """Use so many processor threads for a while, in numpy's matrix products too."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        yield
+        with _pools().limit(limits=threads, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+@functools.cache
+def _pools() -> ThreadpoolController:
+    """Return the libraries' pools of threads; to look for them takes longer than many a task."""
+    return ThreadpoolController()
 
 
 @contextmanager

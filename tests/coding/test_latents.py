@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from isthmus.coding import CorruptStreamError, LatentCoder, Tables, channel_groups
+from isthmus.coding import CorruptStreamError, LatentCoder, MagnitudeContexts, Tables, channel_groups
 from isthmus.coding.integers import symbols_of
 
 
@@ -139,17 +139,16 @@ def context_by_hand(values, decoded, h, w, channel, groups):
 
 
 def test_tables_are_chosen_as_documented():
-    from isthmus.coding.latents import _steps
-
     values, groups = latents(16, (5, 6, 7)), (1, 1, 2, 3)
     values[:, :, 0] += 1  # no channel is empty
     edges = np.sort(np.random.default_rng(0).integers(0, 60, (4, 2, 7)), axis=2)
-    for step in _steps(values, groups, np.ones(7, bool)):
-        found = step.index(edges).reshape(len(step.rows), len(step.channels))
+    for step in MagnitudeContexts(groups, edges).steps(values, np.ones(7, bool)):
+        turn = (step.rows[0] + step.columns[0]) % 2
+        found = step.index.reshape(len(step.rows), len(step.channels))
         for i, (h, w) in enumerate(zip(step.rows, step.columns, strict=True)):
             for j, channel in enumerate(step.channels):
-                assert (h + w) % 2 == step.turn
-                near, around = context_by_hand(values, step.turn == 1, h, w, channel, groups)
+                assert (h + w) % 2 == turn
+                near, around = context_by_hand(values, turn == 1, h, w, channel, groups)
                 bins = [0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5][near]
-                level = sum(around >= edge for edge in edges[step.group, step.turn])
-                assert found[i, j] == 96 * step.group + 48 * step.turn + 8 * bins + level
+                level = sum(around >= edge for edge in edges[step.group, turn])
+                assert found[i, j] == 96 * step.group + 48 * turn + 8 * bins + level

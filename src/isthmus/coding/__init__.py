@@ -7,11 +7,13 @@ bound, and the container that all files have in common.
 
 from isthmus.coding.bounds import LOSSLESS, MODES, Bound
 from isthmus.coding.container import ARRAY, IMAGE, VECTORS, Chunk, Contents
+from isthmus.coding.contexts import Contexts, MagnitudeContexts, channel_groups
 from isthmus.coding.errors import CorruptStreamError
 from isthmus.coding.fields import decode_field, encode_field
 from isthmus.coding.floats import decode_exact, decode_near, encode_exact, encode_near, nearness
 from isthmus.coding.integers import decode_values, encode_values
-from isthmus.coding.latents import LatentCoder, channel_groups
+from isthmus.coding.latents import LatentCoder
+from isthmus.coding.linear_contexts import LinearContexts
 from isthmus.coding.rans import Decoder, Encoder, lanes_for
 from isthmus.coding.tables import Tables, frequencies_of
 
@@ -24,10 +26,13 @@ __all__ = [
     "Bound",
     "Chunk",
     "Contents",
+    "Contexts",
     "CorruptStreamError",
     "Decoder",
     "Encoder",
     "LatentCoder",
+    "LinearContexts",
+    "MagnitudeContexts",
     "Tables",
     "channel_groups",
     "decode_exact",

@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
+from isthmus.coding.contexts import Contexts, MagnitudeContexts, channel_groups
 from isthmus.coding.errors import CorruptStreamError
 from isthmus.coding.integers import decode_values, encode_values, reach_of, symbols_of
+from isthmus.coding.linear_contexts import LinearContexts
 from isthmus.coding.rans import Decoder, Encoder, lanes_for
 from isthmus.coding.tables import BITS, Tables
 
-__all__ = ["LatentCoder", "channel_groups"]
+__all__ = ["LatentCoder"]
 
-PASSES, NEAR, AROUND = 2, 6, 8
-CONTEXTS = PASSES * NEAR * AROUND
-CAP = 15
 LAST = struct.Struct("<H")
-# Bins of the sum of the four neighbours' magnitudes, clipped at 15: 0, 1, 2, 3-4, 5-8, 9-15.
-NEAR_BINS = np.repeat(np.arange(NEAR), (1, 1, 1, 2, 4, 7))
-
-
-def channel_groups(n_channels: int) -> tuple[int, ...]:
-    """Return sizes of groups that double (1, 1, 2, 4, ...), the last one what is left.
-
-    Examples
-    --------
-    >>> channel_groups(192)
-    (1, 1, 2, 4, 8, 16, 32, 64, 64)
-    """
-    sizes = [1]
-    while (left := n_channels - sum(sizes)) > 0:
-        sizes.append(min(left, sum(sizes)))
-    return tuple(sizes)
+# What a value in all tables together counts in each, beside the thousand of one seen there.
+POOLED = 20_000
 
 
 class LatentCoder:
-    """Codes integer maps ``(h, w, c)`` in two checkerboard passes a group of channels.
+    """Codes integer maps ``(h, w, c)`` group by group of channels, each in some passes over the positions.
 
-    The table of a value is chosen by its group, its pass, and magnitudes already decoded:
-
-    - in the second pass, the sum of the four neighbours in its own channel, clipped at 15, in
-      6 bins (0, 1, 2, 3-4, 5-8, 9-15);
-    - in 8 bins, how much is going on around: ``2 E + nb8(E) // 2`` with ``E`` the sum over the
-      channels of the two groups before and ``nb8`` that over the eight neighbours, and in the
-      second pass what the group itself has at the four neighbours. The bins' edges are
-      quantiles of the latents that were fitted on.
-
-    All is whole numbers: wherever it runs, the decoder chooses the table that the encoder
-    chose. Channels should be ordered by importance: the first groups alone give a preview.
+    Which table codes a value, and what is taken off it before, is chosen by what is already
+    decoded (:class:`~isthmus.coding.Contexts`), in whole numbers: wherever it runs, the decoder
+    chooses the table that the encoder chose. Channels should be ordered by importance: the
+    first groups alone give a preview.
 
     Parameters
     ----------
-    groups : sequence of int
-        How many channels each group has; see :func:`channel_groups`.
-    edges : array-like of int, shape (groups, 2, 7)
-        Edges of the 8 bins, ascending, for each pass.
+    contexts : Contexts
+        How tables are chosen.
     tables : Tables
-        ``96 * groups`` tables; symbols are the values -m to m, and an escape.
+        As many as the contexts choose from; symbols are the values -m to m, and an escape.
 
     Raises
     ------
@@ -69,10 +46,8 @@ class LatentCoder:
 
     Notes
     -----
-    On linear 16 x 16 latents of photographs such contexts took 12 to 17 % off the size with a
-    table a channel. Stream: a bit for each channel that is not all zero, then rANS; a short one,
-    for maps of few positions: up to which channel there is anything (u16), then rANS with as
-    few lanes as one.
+    Stream: a bit for each channel that is not all zero, then rANS; a short one, for maps of
+    few positions: up to which channel there is anything (u16), then rANS with as few lanes as one.
 
     Examples
     --------
@@ -83,43 +58,43 @@ class LatentCoder:
     True
     """
 
-    def __init__(self, groups: Sequence[int], edges: np.ndarray, tables: Tables):
-        self.groups = tuple(int(size) for size in groups)
-        self.edges = np.asarray(edges, np.int64)
+    def __init__(self, contexts: Contexts, tables: Tables):
+        self.contexts = contexts
+        self.groups = contexts.groups
         self.tables = tables
         reach_of(tables)
         self._bits = BITS - np.log2(tables.frequencies, dtype=np.float32)
-        if not self.groups or min(self.groups) < 1:
-            raise ValueError(f"groups must be sizes of at least 1, got {self.groups}.")
-        if self.edges.shape != (len(self.groups), PASSES, AROUND - 1) or (np.diff(self.edges, axis=2) < 0).any():
-            raise ValueError(f"edges must ascend and have shape ({len(self.groups)}, 2, 7), got {self.edges.shape}.")
-        if tables.n_tables != CONTEXTS * len(self.groups):
-            raise ValueError(f"{len(self.groups)} groups need {CONTEXTS} tables each, got {tables.n_tables}.")
+        if tables.n_tables != contexts.n_tables:
+            raise ValueError(f"these contexts choose from {contexts.n_tables} tables, got {tables.n_tables}.")
 
     @classmethod
     def fit(cls, latents: Sequence[np.ndarray], groups: Sequence[int] | None = None, reach: int = 31) -> Self:
-        """Return a coder with edges and tables of these latents, each ``(h, w, c)`` of integers.
+        """Return a coder with contexts and tables of these latents, each ``(h, w, c)`` of integers.
 
         ``groups`` are by default :func:`channel_groups`; values beyond ``reach`` are escapes.
         """
-        sizes = channel_groups(latents[0].shape[2]) if groups is None else tuple(groups)
         maps = [np.asarray(one, np.int64) for one in latents]
-        around: dict[tuple[int, int], list[np.ndarray]] = {}
-        for one in maps:
-            for step in _steps(one, sizes, one.any(axis=(0, 1))):
-                around.setdefault((step.group, step.turn), []).append(step.around)
-        edges = np.zeros((len(sizes), PASSES, AROUND - 1), np.int64)
-        for (group, turn), found in around.items():
-            values = np.sort(np.concatenate(found))
-            # Quantiles of what is above zero, for most maps are mostly empty.
-            busy = values[values > 0] if (values > 0).any() else values
-            edges[group, turn] = busy[[len(busy) * i // AROUND for i in range(AROUND - 1)]] if len(busy) else 0
-        counts = np.zeros((CONTEXTS * len(sizes), 2 * reach + 2), np.int64)
-        for one in maps:
-            for step in _steps(one, sizes, one.any(axis=(0, 1))):
-                values = one[step.rows, step.columns][:, step.channels].ravel()
-                np.add.at(counts, (step.index(edges), symbols_of(values, reach)), 1)
-        return cls(sizes, edges, Tables.from_counts(counts))
+        contexts = MagnitudeContexts.fit(maps, groups or channel_groups(maps[0].shape[2]))
+        return cls(contexts, Tables.from_counts(_counts([(contexts, one) for one in maps], reach)))
+
+    @classmethod
+    def counted(cls, maps: Sequence[tuple[Contexts, np.ndarray]], reach: int = 31) -> Self:
+        """Return a coder of the first contexts, with tables of maps, each coded by the contexts beside it.
+
+        These may be of several levels. What is rare in one table is as it is in all of them.
+        """
+        counts = _counts(maps, reach)
+        whole = counts.sum(axis=0)
+        return cls(maps[0][0], Tables.from_counts(1000 * counts + POOLED * whole // max(1, whole.sum())))
+
+    def at(self, level: float) -> Self:
+        """Return the coder of a level of quality, for contexts that know of several."""
+        contexts = self.contexts.at(level)
+        if contexts is self.contexts:
+            return self
+        other = copy.copy(self)
+        other.contexts = contexts
+        return other
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -127,18 +102,18 @@ class LatentCoder:
         try:
             (length,) = struct.unpack_from("<I", data)
             head = json.loads(data[4 : 4 + length])
-            tables = Tables.from_bytes(data[4 + length :])
-            return cls(head["groups"], np.array(head["edges"]), tables)
+            kind = MagnitudeContexts if "edges" in head else LinearContexts
+            contexts, rest = kind.read(head, memoryview(data)[4 + length :])
+            return cls(contexts, Tables.from_bytes(bytes(rest)))
         except CorruptStreamError:
             raise
         except (ValueError, KeyError, TypeError, struct.error, OverflowError, RecursionError) as error:
             raise CorruptStreamError(f"the coder of latents is damaged: {str(error)[:80]}") from error
 
     def to_bytes(self) -> bytes:
-        """Return groups, edges and tables in one canonical form."""
-        tree: Mapping[str, Any] = {"edges": self.edges.tolist(), "groups": list(self.groups)}
-        head = json.dumps(tree, separators=(",", ":")).encode()
-        return struct.pack("<I", len(head)) + head + self.tables.to_bytes()
+        """Return contexts and tables in one canonical form."""
+        head = json.dumps(self.contexts.head(), separators=(",", ":")).encode()
+        return struct.pack("<I", len(head)) + head + self.contexts.data() + self.tables.to_bytes()
 
     def encode(self, latents: np.ndarray, short: bool = False) -> bytes:
         """Return the stream of a map ``(h, w, c)`` of integers; a short one if asked.
@@ -200,11 +175,11 @@ class LatentCoder:
         decoder = Decoder(memoryview(data)[head:], _lanes(shape, used, short))
         values = np.zeros(shape, np.int64)
         wanted = len(self.groups) if groups is None else groups
-        for step in _steps(values, self.groups, used):
+        for step in self.contexts.steps(values, used):
             if step.group >= wanted:
                 return values, head + decoder.read
-            found = decode_values(decoder, self.tables, step.index(self.edges))
-            values[step.rows[:, None], step.columns[:, None], step.channels] = found.reshape(-1, len(step.channels))
+            found = decode_values(decoder, self.tables, step.index) + step.shift
+            values[step.cells] = found.reshape(-1, len(step.channels))
         decoder.end()
         return values, head + decoder.read
 
@@ -231,34 +206,40 @@ class LatentCoder:
             Values may move away from zero as well.
         """
         values, reach = self._checked(latents), reach_of(self.tables)
-        for step in _steps(values, self.groups, np.ones(values.shape[2], bool) if both else values.any(axis=(0, 1))):
-            cells = step.rows[:, None], step.columns[:, None], step.channels
-            found = values[cells].ravel()
+        used = np.ones(values.shape[2], bool) if both else values.any(axis=(0, 1))
+        for step in self.contexts.steps(values, used):
+            found = values[step.cells].ravel()
+            coded = found - step.shift
             # What is zero stays, but where both ways are open; escapes stay.
-            moving = np.flatnonzero((found > -reach) & (found < reach) & ((found != 0) | both))
-            prices = slope[cells].ravel()[moving], bend[cells].ravel()[moving]
-            found[moving] = self._moved(found[moving], step.index(self.edges)[moving], *prices, both)
-            values[cells] = found.reshape(-1, len(step.channels))
+            moving = np.flatnonzero((coded > -reach) & (coded < reach) & ((found != 0) | both))
+            moves = ((1, -1) if both else (-np.sign(found[moving]),)) if len(moving) else ()
+            prices = slope[step.cells].ravel()[moving], bend[step.cells].ravel()[moving]
+            found[moving] += self._moves(coded[moving], step.index[moving], *prices, moves)
+            values[step.cells] = found.reshape(-1, len(step.channels))
         return values
 
-    def _moved(
-        self, values: np.ndarray, index: np.ndarray, slope: np.ndarray, bend: np.ndarray, both: bool
+    def _moves(
+        self,
+        coded: np.ndarray,
+        index: np.ndarray,
+        slope: np.ndarray,
+        bend: np.ndarray,
+        moves: Sequence[np.ndarray | int],
     ) -> np.ndarray:
-        """Return what ``lighter`` makes of some values, each coded by the table of its index."""
+        """Return which of some moves, or none, is the cheapest for each value, coded by the table of its index."""
         reach = reach_of(self.tables)
-        least, best = self._bits[index, values + reach], values
-        for move in (1, -1) if both else (-np.sign(values),):
-            price = slope * move + bend + self._bits[index, symbols_of(values + move, reach)]
-            best = np.where(price < least, values + move, best)
+        least, best = self._bits[index, coded + reach], np.zeros_like(coded)
+        for move in moves:
+            price = slope * move + bend + self._bits[index, symbols_of(coded + move, reach)]
+            best = np.where(price < least, move, best)
             least = np.minimum(price, least)
         return best
 
     def _encoder(self, values: np.ndarray, used: np.ndarray) -> Encoder:
         """Return an encoder that has been given a map."""
         encoder = Encoder()
-        for step in _steps(values, self.groups, used):
-            found = values[step.rows, step.columns][:, step.channels].ravel()
-            encode_values(encoder, self.tables, found, step.index(self.edges))
+        for step in self.contexts.steps(values, used):
+            encode_values(encoder, self.tables, values[step.cells].ravel() - step.shift, step.index)
         return encoder
 
     def _checked(self, latents: np.ndarray) -> np.ndarray:
@@ -270,54 +251,16 @@ class LatentCoder:
         return given.astype(np.int64)
 
 
-class _Step:
-    """One pass over one group: which cells, and what their contexts are made of."""
-
-    def __init__(self, values: np.ndarray, group: int, turn: int, channels: np.ndarray, before: np.ndarray):
-        self.group, self.turn, self.channels = group, turn, channels
-        height, width = values.shape[:2]
-        self.rows, self.columns = np.nonzero(np.indices((height, width)).sum(axis=0) % 2 == turn)
-        around = 2 * before + _neighbours(before, eight=True) // 2
-        self.near = np.zeros((len(self.rows), len(channels)), np.int64)
-        if turn:
-            near = _neighbours(_small(values[:, :, channels]))
-            around = around + near.sum(axis=2)
-            self.near = NEAR_BINS[np.minimum(near, CAP)][self.rows, self.columns]
-        self.around = around[self.rows, self.columns]
-
-    def index(self, edges: np.ndarray) -> np.ndarray:
-        """Return the table of each value, cell by cell and channel by channel."""
-        around = edges[self.group, self.turn].searchsorted(self.around, "right")
-        first = CONTEXTS * self.group + NEAR * AROUND * self.turn
-        return (first + AROUND * self.near + around[:, None]).ravel()
-
-
-def _steps(values: np.ndarray, groups: Sequence[int], used: np.ndarray) -> Iterator[_Step]:
-    """Yield the steps in order; ``values`` must be filled in up to each one as it is asked for."""
-    sums: list[np.ndarray] = [np.zeros(values.shape[:2], np.int64)] * 2
-    begin = 0
-    for group, size in enumerate(groups):
-        channels = np.arange(begin, begin + size)
-        channels = channels[used[channels]]
-        begin += size
-        if len(channels):
-            for turn in range(PASSES):
-                yield _Step(values, group, turn, channels, sums[-1] + sums[-2])
-        sums.append(_small(values[:, :, channels]).sum(axis=2))
-
-
-def _neighbours(values: np.ndarray, eight: bool = False) -> np.ndarray:
-    """Return the sum of the four (or eight) neighbours in the first two axes; nothing beyond the border."""
-    padded = np.pad(values, [(1, 1), (1, 1)] + [(0, 0)] * (values.ndim - 2))
-    if not eight:
-        return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - values
-
-
-def _small(values: np.ndarray) -> np.ndarray:
-    """Return magnitudes, clipped; without sign on the way, so that the lowest int64 has one."""
-    return np.minimum(np.abs(values).view(np.uint64), CAP).astype(np.int64)
+def _counts(maps: Sequence[tuple[Contexts, np.ndarray]], reach: int) -> np.ndarray:
+    """Return how often each symbol is coded by each table, ``(tables, 2 reach + 2)``."""
+    n_symbols = 2 * reach + 2
+    counts = np.zeros(maps[0][0].n_tables * n_symbols, np.int64)
+    for contexts, one in maps:
+        keys = [np.zeros(0, np.intp)]
+        for step in contexts.steps(one, one.any(axis=(0, 1))):
+            keys.append(step.index * n_symbols + symbols_of(one[step.cells].ravel() - step.shift, reach))
+        counts += np.bincount(np.concatenate(keys), minlength=len(counts))
+    return counts.reshape(-1, n_symbols)
 
 
 def _first(last: int, channels: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,10 +15,11 @@ from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
 from isthmus.guards import threads_set
 from isthmus.jobs.codec_curves import beside_ours, compared, curves_of
+from isthmus.jobs.context_learning import coders_of
 from isthmus.jobs.effort import DEFAULT, EFFORTS
 from isthmus.jobs.identity import identity
 from isthmus.jobs.image_asking import check_images, check_one, picture_for, step_of, written
-from isthmus.jobs.image_codec import ImageCodec, count_tables
+from isthmus.jobs.image_codec import ImageCodec
 from isthmus.jobs.image_coding import ImageCoding
 from isthmus.jobs.image_parts import MAX_PIXELS, check_model
 from isthmus.jobs.image_reading import ImageReading
@@ -56,7 +57,8 @@ class Compressor(Job):
     estimator_ : AutoEncoder
         The fitted auto-encoder.
     coders_ : list of LatentCoder
-        For each level of quality, tables counted over the images fitted on: part of the model.
+        Contexts and tables learned from the images fitted on, one coder for all levels of quality or, where
+        there are few images, one for each: part of the model.
     model_ : int
         First eight bytes of the identity of weights and tables; files say which model they need.
 
@@ -138,8 +140,7 @@ class Compressor(Job):
                 f"such as lapped_encoder or gdn_encoder; got {estimator.module_.encoder!r}."
             )
         self.estimator_ = estimator
-        module = estimator.module_
-        self._take(count_tables(module, self._features(rows), int(module.bottleneck.levels)))
+        self._take(coders_of(self._numbers(rows)))
         return self
 
     def compress(
@@ -261,7 +262,7 @@ class Compressor(Job):
         return beside_ours(curves_of(job, compared(as_rows(test))))
 
     def state(self) -> dict[str, Any]:
-        """Return the tables of each level, as bytes."""
+        """Return contexts and tables, as bytes."""
         check_is_fitted(self, "estimator_")
         return {f"coder_{i}": np.frombuffer(one.to_bytes(), np.uint8).copy() for i, one in enumerate(self.coders_)}
 
@@ -269,15 +270,11 @@ class Compressor(Job):
         """Take back what :meth:`state` returned."""
         module = self.estimator_.module_
         levels = getattr(module.bottleneck, "levels", 0)
-        found = [state.get(f"coder_{i}") for i in range(levels)]
-        if (
-            not levels
-            or len(state) != levels
-            or not all(isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 1 for one in found)
+        found = [state.get(f"coder_{i}") for i in range(len(state))]
+        if len(state) not in (1, levels) or not all(
+            isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 1 for one in found
         ):
-            raise ValueError(
-                f"a codec of {levels} levels should have as many tables in bytes, got {sorted(state)[:9]}."
-            )
+            raise ValueError(f"a codec of {levels} levels has 1 or {levels} coders in bytes, got {sorted(state)[:9]}.")
         self._take([LatentCoder.from_bytes(one.tobytes()) for one in found if one is not None])
         return self
 
@@ -300,14 +297,19 @@ class Compressor(Job):
         self._codec = ImageCodec(module, coders)
         self.model_ = int(identity(module, self.state()), 16)
 
-    def _features(self, rows: Rows) -> Iterator[torch.Tensor]:
-        """Yield features of images, evenly chosen, not too many."""
+    def _numbers(self, rows: Rows) -> list[np.ndarray]:
+        """Return the whole numbers ``(n, h, w, c)`` of each level, of images evenly chosen, not too many."""
         module = self.estimator_.module_
+        bottleneck = module.bottleneck
+        found: list[list[np.ndarray]] = [[] for _ in range(int(bottleneck.levels))]
         with threads_set(1), torch.inference_mode():
-            size = module.bottleneck.log_gain.shape[1] * math.prod(self.estimator_.code_shape_[:-1])
+            size = bottleneck.log_gain.shape[1] * math.prod(self.estimator_.code_shape_[:-1])
             many = min(len(rows), max(1, MOST_COUNTED // size))
             index = np.unique(np.linspace(0, len(rows) - 1, many).round().astype(np.int64))
             for block in blocks(choose(rows, index), self.estimator_.modality_, self._dtype):
                 for begin in range(0, len(block), 8):
                     piece = block[begin : begin + 8].to(self._device)
-                    yield module.encoder(module.modality.expand(piece)).cpu()
+                    features = module.encoder(module.modality.expand(piece))
+                    for level, numbers in enumerate(found):
+                        numbers.append(bottleneck.quantize(features, float(level)).to(torch.int32).cpu().numpy())
+        return [np.concatenate(numbers) for numbers in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class ImageCodec:
     module : AutoEncoderModule
         Its encoder has a ``stride``, its bottleneck levels of quality.
     coders : sequence of LatentCoder
-        One for each level.
+        One for each level, or one that knows of all levels.
 
     Notes
     -----
@@ -72,7 +72,7 @@ class ImageCodec:
 
     def coder(self, level: float) -> LatentCoder:
         """Return the tables that a level is coded by."""
-        return self.coders[round(level)]
+        return self.coders[round(level) if len(self.coders) > 1 else 0].at(level)
 
     def numbers(self, features: Tensor, level: float) -> np.ndarray:
         """Return the whole numbers ``(h, w, c)`` that features are written as."""
@@ -103,8 +103,9 @@ class ImageCodec:
     def encode(self, numbers: np.ndarray, level: float) -> tuple[bytes, bytes]:
         """Return the stream of a tile's whole numbers: what a preview takes, and the rest, which may be empty."""
         coder = self.coder(level)
-        data = coder.encode(numbers)
-        end = coder.length(data, numbers.shape, PREVIEW) if len(data) >= IN_TWO else len(data)
+        with threads_set(1):
+            data = coder.encode(numbers)
+            end = coder.length(data, numbers.shape, PREVIEW) if len(data) >= IN_TWO else len(data)
         return data[:end], data[end:]
 
     def decode(
@@ -115,7 +116,8 @@ class ImageCodec:
         if data is None:
             return np.zeros(shape, np.int64)
         try:
-            return self.coder(facts.level).decode(data, shape, groups, short=facts.small)
+            with threads_set(1):
+                return self.coder(facts.level).decode(data, shape, groups, short=facts.small)
         except CorruptStreamError as error:
             count = facts.tiles[0] * facts.tiles[1]
             raise CorruptStreamError(f"tile {tile.number} of {count}: {error}") from error
@@ -184,13 +186,3 @@ def within(part: slice, whole: slice) -> slice:
 def scaled(part: slice, by: int) -> slice:
     """Return the pixels of positions."""
     return slice(part.start * by, part.stop * by)
-
-
-def count_tables(module: AutoEncoderModule, maps: Iterator[Tensor], levels: int) -> list[LatentCoder]:
-    """Return a coder for each level, counted over features ``(b, h, w, c)``."""
-    pieces = list(maps)
-    coders = []
-    for level in range(levels):
-        numbers = [module.bottleneck.quantize(piece, float(level)).cpu().numpy() for piece in pieces]
-        coders.append(LatentCoder.fit([one for piece in numbers for one in piece]))
-    return coders
