@@ -69,8 +69,8 @@ class Kind:
     def made(self, **options: Any) -> AutoEncoder:
         """Return the auto-encoder, not fitted."""
         model = lapped_codec(trade_offs=self.trade_offs, validation_fraction=0.05, random_state=0, **options)
-        encoder = LappedEncoder(self.channels, self.size, self.stride)
-        return model.set_params(encoder=encoder, decoder=LappedDecoder(self.size, self.stride, told=True))
+        encoder = LappedEncoder(self.channels, self.size, self.stride, branch=(96,))
+        return model.set_params(encoder=encoder, decoder=LappedDecoder(self.size, self.stride, (96, 96), told=True))
 
 
 class Sheets:

@@ -140,7 +140,7 @@ def test_the_first_groups_alone_give_a_preview():
     values, made = maps(4, (9, 8)), coder()
     data = made.encode(values)
     end = made.length(data, values.shape, 2)
-    preview = made.decode(data[:end] + bytes(end % 2), values.shape, groups=2)
+    preview = made.decode(data[:end], values.shape, groups=2)
     assert (preview[:, :, :2] == values[:, :, :2]).all()
     assert not preview[:, :, 2:].any()
 

@@ -50,7 +50,7 @@ def test_the_codec_fitted_by_default_is_the_recipe():
         for model in (Compressor().default_estimator(images), lapped_codec())
     ]
     assert str(fitted[0].module_) == str(fitted[1].module_)
-    for name in ("batch_size", "learning_rate", "weight_decay"):
+    for name in ("batch_size", "learning_rate", "weight_decay", "dtype"):
         assert getattr(fitted[0], name) == getattr(fitted[1], name)
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from isthmus.coding import LatentCoder, LinearContexts
+from isthmus.coding import LatentCoder, LinearContexts, MagnitudeContexts
+from isthmus.jobs import context_learning
 from isthmus.jobs.context_learning import coders_of, learned_coder
 
 LEVELS, CHANNELS = 2, 12
@@ -15,7 +16,7 @@ def numbers(n, seed, side=8):
     smooth = 8 * np.sin(waves[:, 0] * rows + waves[:, 1] * columns + random.uniform(0, 6, (n, 1, 1)))
     energy = np.exp(np.kron(random.normal(0, 1, (n, side // 4, side // 4)), np.ones((1, 4, 4))))
     detail = random.laplace(size=(n, side, side, CHANNELS)) * energy[..., None] / (1 + np.arange(CHANNELS))
-    detail[..., 0] += smooth
+    detail[..., 0] = smooth + 0.3 * detail[..., 0]
     return [np.rint(detail * step).astype(np.int32) for step in (1, 2)]
 
 
@@ -33,15 +34,17 @@ def fitted():
 def test_other_maps_take_fewer_bits_than_by_magnitudes(fitted):
     learned, counted = fitted
     others = numbers(60, 1)
-    assert bits([learned], others) < 0.9 * bits(counted, others)
+    assert bits([learned], others) < 0.95 * bits(counted, others)
 
 
 def test_what_is_smooth_is_expected(fitted):
     contexts = fitted[0].contexts.at(1)
-    for one in numbers(5, 2)[1]:
+    found, shift = [], []
+    for one in numbers(20, 2)[1].astype(np.int64):
         last = [step for step in contexts.steps(one, np.ones(CHANNELS, bool)) if step.group == 0][-1]
-        found = one[last.rows, last.columns, 0]
-        assert np.abs(found - last.shift).mean() < 0.7 * np.abs(found).mean()
+        found.append(one[last.rows, last.columns, 0])
+        shift.append(last.shift)
+    assert np.abs(np.subtract(found, shift)).mean() < 0.5 * np.abs(found).mean()
 
 
 def test_files_come_back_at_every_level(fitted):
@@ -51,10 +54,10 @@ def test_files_come_back_at_every_level(fitted):
         assert (coder.decode(coder.encode(one), one.shape) == one).all()
 
 
-def test_the_better_contexts_are_taken(fitted):
+def test_learned_contexts_are_taken_where_they_code_better(fitted, monkeypatch):
     given = numbers(300, 0)
     (chosen,) = coders_of(given)
     assert isinstance(chosen.contexts, LinearContexts)
     assert chosen.to_bytes() == fitted[0].to_bytes()
-    few = [one[:2] for one in given]
-    assert len(coders_of(few)) == LEVELS
+    monkeypatch.setattr(context_learning, "STEPS", 0)
+    assert [type(one.contexts) for one in coders_of(given)] == [MagnitudeContexts] * LEVELS

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from isthmus.coding.contexts import Step, magnitudes, neighbours
+from isthmus.coding.contexts import Step, magnitudes
 
 __all__ = ["BINS", "CROSS", "FRACTIONS", "LATTICES", "ONE", "MARGIN", "LinearContexts", "loudness"]
 
@@ -169,7 +170,7 @@ class LinearContexts:
         k = len(self._given["mean_before"])
         # What the groups before say of each position's values.
         scales, means = np.zeros((height * width, channels)), np.zeros((height * width, k))
-        stages = [_Stage(height, width, stage) for stage in range(len(LATTICES))]
+        stages = _stages(height, width)
         begin = 0
         for number, size in enumerate(self.groups):
             group = slice(begin, begin + size)
@@ -192,7 +193,7 @@ class LinearContexts:
         group: slice,
         values: np.ndarray,
         kept: np.ndarray,
-        stages: list[_Stage],
+        stages: Sequence[_Stage],
         scales: np.ndarray,
         means: np.ndarray | None,
     ) -> Iterator[Step]:
@@ -217,10 +218,9 @@ class LinearContexts:
             place.put(loud, loudness(coded))
             if means is not None:
                 place.put(shown, np.clip(coded, -MOST_VALUE, MOST_VALUE))
-        inside = _at(loud, 0, 0)
-        four = neighbours(inside)
         after = slice(group.stop, None)
-        for kind, one in enumerate((inside, four, neighbours(inside, eight=True) - four)):
+        four, diagonal = (sum(_at(loud, *offset) for offset in offsets) for offsets in (CROSS, _DIAGONAL))
+        for kind, one in enumerate((_at(loud, 0, 0), four, diagonal)):
             scales[:, after] += one.reshape(-1, size) @ self._before[kind, group, after]
         for kind, offset in enumerate(((0, 0), *CROSS) if means is not None else ()):
             means[:, after] += _at(shown, *offset).reshape(-1, size) @ self._mean_before[kind, group, after]
@@ -298,6 +298,12 @@ class _Stage:
     def put(self, image: np.ndarray, values: np.ndarray) -> None:
         """Fill in the values of the positions, ``(n, c)``."""
         image.reshape(-1, image.shape[2])[self._padded] = values
+
+
+@functools.lru_cache(maxsize=8)
+def _stages(height: int, width: int) -> tuple[_Stage, ...]:
+    """Return the stages of maps of a size; tiles have few sizes."""
+    return tuple(_Stage(height, width, stage) for stage in range(len(LATTICES)))
 
 
 def _at(image: np.ndarray, row: int, column: int) -> np.ndarray:

@@ -128,7 +128,7 @@ class Decoder:
         head = 4 * lanes
         if len(data) < head or (len(data) - head) % 2:
             raise CorruptStreamError(f"an entropy-coded stream of {lanes} lanes cannot have {len(data)} bytes.")
-        self._states = np.frombuffer(data, "<u4", lanes).astype(np.uint32)
+        self._states = np.frombuffer(data, "<u4", lanes).copy()
         self._words = np.frombuffer(data, "<u2", offset=head).astype(np.uint32)
         self._place = 0
 
@@ -142,16 +142,22 @@ class Decoder:
         n, lanes = len(index), len(self._states)
         above = np.asarray(index).astype(np.uint32) << SHIFT
         found = np.empty(n, np.intp)
+        # As quick as a table of all positions, which takes 128 KiB or more for each of the tables.
+        search, both_of = tables.edges[1:].searchsorted, tables.both.take
+        x = self._states
+        low, high = x.view("<u2")[::2], x.view("<u2")[1::2]
         for begin in range(0, n, lanes):
+            if begin + lanes > n:
+                x, low, high = x[: n - begin], low[: n - begin], high[: n - begin]
             row = slice(begin, begin + lanes)
-            x = self._states[: n - begin]
-            position = x & MASK
-            position |= above[row]
-            # As quick as a table of all positions, which takes 128 KiB or more for each of the tables.
-            at = tables.edges.searchsorted(position, "right") - 1
+            position = np.bitwise_or(above[row], low)
+            at = search(position, "right")
             found[row] = at
-            position -= tables.edges.take(at)
-            self._advance(x, tables.flat.take(at), position)
+            both = both_of(at, axis=0)
+            position -= both[:, 0]
+            np.multiply(high, both[:, 1], out=x)
+            x += position
+            self._fill(x)
         found -= np.asarray(index, np.intp) * tables.n_symbols
         return found
 
@@ -170,7 +176,10 @@ class Decoder:
                 position = x & MASK
                 part[row] = position >> free[row]
                 position &= f - np.uint32(1)
-                self._advance(x, f, position)
+                x >>= SHIFT
+                x *= f
+                x += position
+                self._fill(x)
             values[chosen] |= part << np.uint64(done)
         return values
 
@@ -185,11 +194,8 @@ class Decoder:
         if self._place != len(self._words) or (self._states != LOW).any():
             raise CorruptStreamError("an entropy-coded stream does not end where it should: it is damaged.")
 
-    def _advance(self, x: np.ndarray, frequencies: np.ndarray, offsets: np.ndarray) -> None:
-        """Take a symbol each out of some states, in place, and fill them up."""
-        x >>= SHIFT
-        x *= frequencies
-        x += offsets
+    def _fill(self, x: np.ndarray) -> None:
+        """Fill up states that a symbol each was taken out of, in place."""
         low = (x < LOW).nonzero()[0]
         if len(low):
             end = self._place + len(low)

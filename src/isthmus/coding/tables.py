@@ -41,6 +41,8 @@ class Tables:
     edges : ndarray of uint32, shape (t * s,)
         Where each symbol begins, ``65536 * table`` added: ascending over all tables, so that
         one search finds symbols of many tables at once.
+    both : ndarray of uint32, shape (t * s, 2)
+        Edges and frequencies side by side.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Tables:
         numbers = np.arange(self.n_tables, dtype=np.uint32)[:, None] << np.uint32(BITS)
         self.flat = self.frequencies.ravel()
         self.edges = (starts | numbers).ravel()
+        self.both = np.stack([self.edges, self.flat], axis=1)
 
     @classmethod
     def from_counts(cls, counts: np.ndarray, smoothing: int = 1) -> Self:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.building import quick_dtype
 from isthmus.coding import CorruptStreamError, LatentCoder
 from isthmus.data import blocks
 from isthmus.estimator import AutoEncoder
@@ -34,6 +35,8 @@ __all__ = ["Compressor"]
 QUALITY = 60.0
 # Numbers that the tables of a level are counted over.
 MOST_COUNTED = 1 << 23
+# Side of tiles in pixels, and of images that are one.
+TILE, WHOLE = 512, 1024
 # What the header has a byte for.
 MOST_STRIDE = 255
 
@@ -46,9 +49,9 @@ class Compressor(Job):
     estimator : AutoEncoder, optional
         With an ``entropy_bottleneck``, an encoder that has a ``stride``, and a decoder that is
         convolutional; by default :meth:`default_estimator`.
-    tile : int, default=512
+    tile : int, optional
         Side of the tiles, in pixels, that are read one by one: memory is bounded by it, and what is
-        lost where a file is damaged.
+        lost where a file is damaged. By default 512, and all of an image whose sides are 1024 at most.
     random_state : int, RandomState instance or None, default=None
         Of the auto-encoder where it has none of its own.
 
@@ -95,7 +98,7 @@ class Compressor(Job):
     verb: ClassVar[str] = "compress"
     needs: ClassVar[tuple[str, ...]] = ("trade_off", "quantize", "dequantize")
 
-    def __init__(self, estimator: AutoEncoder | None = None, *, tile: int = 512, random_state: Any = None):
+    def __init__(self, estimator: AutoEncoder | None = None, *, tile: int | None = None, random_state: Any = None):
         self.estimator = estimator
         self.tile = tile
         self.random_state = random_state
@@ -106,13 +109,14 @@ class Compressor(Job):
         It is that of ``isthmus.recipes.lapped_codec``; ``gdn_codec`` is the one for a GPU.
         """
         return AutoEncoder(
-            encoder="lapped_encoder",
+            encoder="lapped_encoder(branch=(64, 96))",
             bottleneck="entropy_bottleneck",
-            decoder="lapped_decoder(told=True)",
+            decoder="lapped_decoder(filter=(96, 96), told=True)",
             loss="squared_error",
             batch_size=8,
             learning_rate=1e-3,
             weight_decay=0.0,
+            dtype=quick_dtype(),
         )
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -131,7 +135,7 @@ class Compressor(Job):
         """
         rows = as_rows(X)
         check_images(rows, type(self).__name__)
-        if isinstance(self.tile, bool) or not isinstance(self.tile, int) or not 64 <= self.tile <= 4096:
+        if self.tile is not None and (type(self.tile) is not int or not 64 <= self.tile <= 4096):
             raise ValueError(f"tile must be a whole number of pixels from 64 to 4096, got {self.tile!r}.")
         estimator = self._prepared(rows).fit(rows)
         if not 1 <= getattr(estimator.module_.encoder, "stride", 0) <= MOST_STRIDE:
@@ -285,7 +289,8 @@ class Compressor(Job):
             raise ValueError(f"effort must be a whole number from 0 to {EFFORTS[-1]}, got {effort!r}.")
         picture = picture_for(image, self._codec.colours)
         metadata = {} if strip else picture.metadata
-        return ImageCoding(self._codec, self.model_, picture, self.tile, metadata, effort, keep)
+        tile = self.tile or (WHOLE if max(picture.pixels.shape[:2]) <= WHOLE else TILE)
+        return ImageCoding(self._codec, self.model_, picture, tile, metadata, effort, keep)
 
     def _take(self, coders: list[LatentCoder]) -> None:
         """Keep tables, and name the model by them and the weights."""

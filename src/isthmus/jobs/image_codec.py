@@ -159,9 +159,9 @@ class ImageCodec:
     def _synthesis(self, numbers: np.ndarray, level: float) -> np.ndarray:
         """Return the pixels ``(h stride, w stride, c)`` of a map of whole numbers."""
         with threads_set(1), torch.inference_mode():
-            values = self.values(torch.from_numpy(np.ascontiguousarray(numbers)), level).float().cpu().numpy()
-        # Only made-up streams have numbers that are beyond all floats.
-        return np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8)
+            values = self.values(torch.from_numpy(np.ascontiguousarray(numbers)), level).float()
+            # Only made-up streams have numbers that are beyond all floats.
+            return values.nan_to_num_().clamp_(0, 1).mul_(255).round_().to(torch.uint8).cpu().numpy()
 
 
 def _grey(colours: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.bottlenecks import EntropyBottleneck
+from isthmus.building import quick_dtype
 from isthmus.estimator import AutoEncoder
 from isthmus.losses import SquaredError
 from isthmus.networks import GDNDecoder, GDNEncoder, LappedDecoder, LappedEncoder
@@ -19,7 +20,8 @@ def lapped_codec(
     modality: Modality = "images",
     *,
     channels: int = 192,
-    branch: tuple[int, ...] = (),
+    branch: tuple[int, ...] = (64, 96),
+    filter: tuple[int, ...] = (96, 96),
     trade_offs: tuple[float, ...] = TRADE_OFFS,
     **options: Any,
 ) -> AutoEncoder:
@@ -27,7 +29,7 @@ def lapped_codec(
 
     Theirs: rounding with the identity's gradient, the gradient of clipping, scales for other rates,
     blocks of pixels as channels. Differs: networks are a lapped transform, begun in closed form,
-    and a small filter, a fiftieth of the arithmetic; a rate of uniform noise under mixed logistic
+    and a small filter, a fraction of the arithmetic; a rate of uniform noise under mixed logistic
     densities for a bound of Gaussian mixtures; all qualities learn at once rather than scales after
     the rest; no channels are unmasked one by one, as they begin in order; the averaged weights are kept.
 
@@ -37,8 +39,10 @@ def lapped_codec(
         As of :class:`~isthmus.estimator.AutoEncoder`. Fit on crops: :class:`~isthmus.reading.ImageCrops`.
     channels : int, default=192
         Coefficients for each block of 16 x 16 pixels.
-    branch : tuple of int, default=()
-        Of :class:`~isthmus.networks.LappedEncoder`, such as (64, 96): costs the decoder nothing.
+    branch : tuple of int, default=(64, 96)
+        Of :class:`~isthmus.networks.LappedEncoder`: costs the decoder nothing.
+    filter : tuple of int, default=(96, 96)
+        Of :class:`~isthmus.networks.LappedDecoder`.
     trade_offs : tuple of float
         Of :class:`~isthmus.bottlenecks.EntropyBottleneck`.
     **options
@@ -47,7 +51,7 @@ def lapped_codec(
     parts = {
         "encoder": LappedEncoder(channels, branch=branch),
         "bottleneck": EntropyBottleneck(trade_offs),
-        "decoder": LappedDecoder(told=True),
+        "decoder": LappedDecoder(filter=filter, told=True),
         "loss": SquaredError(),
     }
     return joined(modality, parts, _schedule() | options)
@@ -92,5 +96,8 @@ def gdn_codec(
 
 
 def _schedule() -> dict[str, Any]:
-    """Return how codecs are fitted: small batches of large crops, and no decay of transforms that are orthonormal."""
-    return {"batch_size": 8, "learning_rate": 1e-3, "weight_decay": 0.0}
+    """Return how codecs are fitted: small batches of large crops, and no decay of transforms that are orthonormal.
+
+    In bfloat16 where processors have it: twice the steps a minute, and held-out costs are the same.
+    """
+    return {"batch_size": 8, "learning_rate": 1e-3, "weight_decay": 0.0, "dtype": quick_dtype()}
