@@ -12,12 +12,39 @@ CHUNKS = [Chunk(b"RESI", b"12345"), Chunk(b"note", b"skip me"), Chunk(b"RESI", b
 FILE = write(ARRAY, b"header", CHUNKS, model=2**64 - 1)
 
 
+def summed(piece, before=0):
+    return struct.pack("<I", zlib.crc32(piece, before))
+
+
 def test_a_file_is_laid_out_as_documented():
-    start = struct.pack("<8sBBHQI", bytes.fromhex("894145430d0a1a0a"), 1, 0, ARRAY, 7, 2) + b"hd"
+    start = struct.pack("<8sBBHQI", bytes.fromhex("894145430d0a1a0a"), 1, 1, ARRAY, 7, 2) + b"hd"
     chunk = b"RESI" + struct.pack("<I", 3) + b"abc"
     end = b"END " + struct.pack("<I", 0)
-    parts = [piece + struct.pack("<I", zlib.crc32(piece)) for piece in (start, chunk, end)]
+    seal = zlib.crc32(summed(start) + summed(chunk))
+    parts = [start, summed(start), chunk, summed(chunk), end, summed(end, seal)]
     assert write(ARRAY, b"hd", [Chunk(b"RESI", b"abc")], model=7) == b"".join(parts)
+
+
+def test_files_written_before_there_was_a_seal_are_read():
+    start = struct.pack("<8sBBHQI", MAGIC, 1, 0, ARRAY, 7, 0)
+    parts = [start, b"RESI" + struct.pack("<I", 3) + b"abc", b"END " + struct.pack("<I", 0)]
+    old = b"".join(piece + summed(piece) for piece in parts)
+    assert bytes(read(old, known=(b"RESI",)).chunks[0].payload) == b"abc"
+
+
+def test_chunks_of_another_file_are_noticed():
+    other = write(ARRAY, b"header", [Chunk(b"RESI", b"54321"), *CHUNKS[1:]], model=2**64 - 1)
+    first = FILE.index(b"RESI")
+    second = FILE.index(b"note")
+    mixed = [
+        FILE[:first] + other[first:second] + FILE[second:],  # one in place of another
+        FILE[:first] + FILE[second:],  # one left out
+        FILE[:second] + FILE[first:],  # one twice
+        other[:second] + FILE[second:],
+    ]
+    for spliced in mixed:
+        with pytest.raises(CorruptStreamError, match="END"):
+            read(spliced, known=(b"RESI",))
 
 
 def test_what_was_written_is_read_and_what_may_be_skipped_is():

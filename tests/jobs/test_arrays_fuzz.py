@@ -3,13 +3,13 @@
 import functools
 import struct
 import tracemalloc
-import zlib
 
 import numpy as np
 import pytest
+from tests.damage import resigned
 
 from isthmus.coding import CorruptStreamError
-from isthmus.coding.container import CHUNK, START
+from isthmus.coding.container import START
 from isthmus.jobs.arrays import ArrayCompressor, array_facts
 
 PARTS, EACH = 10, 5_000
@@ -24,20 +24,6 @@ def files():
     odd[2, 3:6] = np.nan, np.inf, 1e30
     arrays = [(walk, "abs:0.01"), (odd.astype("f4"), "rel:1e-3"), (walk[:3], "lossless"), (np.zeros((9, 9)), "abs:1")]
     return [ArrayCompressor(error).compress(array) for array, error in arrays]
-
-
-def resigned(data):
-    """Make all checksums fit again, so that damage reaches what is behind them."""
-    data = bytearray(data)
-    end = START.size + struct.unpack_from("<I", data, START.size - 4)[0]
-    begin = 0
-    while end + 4 <= len(data):
-        struct.pack_into("<I", data, end, zlib.crc32(data[begin:end]))
-        begin = end + 4
-        if begin + CHUNK.size > len(data):
-            break
-        end = begin + CHUNK.size + CHUNK.unpack_from(data, begin)[1]
-    return bytes(data)
 
 
 def damaged(random):

@@ -1,8 +1,9 @@
 """Images written once, on 2026-11-21, must decode to the same whole numbers ever after.
 
-``tests/data/codec`` has the files, the model that wrote them (``colours``) and the SHA-256 of what they hold, whole and
-as a preview. Both headers, grey, colours, transparency, one tile and several, in one piece and in two: a change of the
-format adds files, and never changes these. ``waves.aec``, of another model, is read in ``test_compress.py``.
+``tests/data/codec`` has the files, the models that wrote them (``colours``; ``learned``, of 2026-11-22, whose contexts
+are learned) and the SHA-256 of what they hold, whole and as a preview. Both headers, grey, colours, transparency, one
+tile and several, in one piece and in two: a change of the format adds files, and never changes these. ``waves.aec``, of
+another model, is read in ``test_compress.py``.
 """
 
 import functools
@@ -23,8 +24,8 @@ GOLDEN = json.loads((FOLDER / "golden.json").read_text())
 
 
 @functools.cache
-def codec():
-    return saving.load(FOLDER / "colours")
+def codec(model):
+    return saving.load(FOLDER / model)
 
 
 def digest(values):
@@ -41,10 +42,10 @@ def numbers(job, data, groups=None):
 @pytest.mark.parametrize("name", GOLDEN)
 def test_files_hold_the_same_numbers_as_ever(name):
     data, told = (FOLDER / f"{name}.aec").read_bytes(), GOLDEN[name]
-    assert numbers(codec(), data) == told["numbers"]
+    assert numbers(codec(told["model"]), data) == told["numbers"]
     facts, _ = image_facts(data)
     assert (facts.small, data.count(b"REST")) == (told["small"], told["pieces"])
-    picture = codec().picture(data)
+    picture = codec(told["model"]).picture(data)
     assert picture.pixels.shape == (facts.height, facts.width, facts.channels)
     assert ("alpha" in told) == (picture.alpha is not None)
     if "alpha" in told:
@@ -55,13 +56,13 @@ def test_files_hold_the_same_numbers_as_ever(name):
 def test_previews_hold_the_same_numbers_as_ever_and_need_no_more_than_first_pieces(name):
     data = (FOLDER / f"{name}.aec").read_bytes()
     cut = data.index(b"REST") if b"REST" in data else len(data)
-    assert numbers(codec(), data[:cut], groups=4) == GOLDEN[name]["preview"]
+    assert numbers(codec(GOLDEN[name]["model"]), data[:cut], groups=4) == GOLDEN[name]["preview"]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_numbers_are_the_same_with_two_threads_and_after_saving(name, tmp_path):
     data = (FOLDER / f"{name}.aec").read_bytes()
-    saving.save(codec(), tmp_path / "model")
+    saving.save(codec(GOLDEN[name]["model"]), tmp_path / "model")
     with threads_set(2):
         assert numbers(saving.load(tmp_path / "model"), data) == GOLDEN[name]["numbers"]
 
@@ -76,7 +77,7 @@ def test_all_that_a_file_may_be_is_among_them():
 
 
 def test_metadata_are_as_ever():
-    assert codec().picture((FOLDER / "alpha.aec").read_bytes()).metadata == {
+    assert codec("colours").picture((FOLDER / "alpha.aec").read_bytes()).metadata == {
         "icc": b"profile" * 9,
         "exif": b"Exif\0\0MM",
         "xmp": b"<x/>",

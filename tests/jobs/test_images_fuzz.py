@@ -1,20 +1,21 @@
 """Damaged images: an error in one line, or the picture as it was, or, if asked for, what is left of it and a word."""
 
 import functools
+import json
 import resource
 import signal
 import struct
 import tracemalloc
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.damage import resigned
 
 from isthmus import saving
 from isthmus.coding import CorruptStreamError
-from isthmus.coding.container import CHUNK, START, is_small
+from isthmus.coding.container import START, is_small
 
 FOLDER = Path(__file__).parents[1] / "data" / "codec"
 PARTS, EACH = 10, 5_000
@@ -25,55 +26,39 @@ LYING = (0, 1, 2**31, 2**31 + 1, 2**32 - 1)
 
 
 @functools.cache
-def codec():
-    return saving.load(FOLDER / "colours")
+def codec(model):
+    return saving.load(FOLDER / model)
 
 
 @functools.cache
 def files():
-    """Return files and the pictures in them."""
-    found = [path.read_bytes() for path in sorted(FOLDER.glob("*.aec")) if path.stem != "waves"]
-    return [(data, codec().decompress(data)) for data in found]
-
-
-def resigned(data):
-    """Make all checksums fit again, so that damage reaches what is behind them."""
-    data = bytearray(data)
-    if is_small(data) or len(data) < START.size:
-        data[-4:] = struct.pack("<I", zlib.crc32(data[:-4]))
-        return bytes(data)
-    end = START.size + struct.unpack_from("<I", data, START.size - 4)[0]
-    begin = 0
-    while end + 4 <= len(data):
-        struct.pack_into("<I", data, end, zlib.crc32(data[begin:end]))
-        begin = end + 4
-        if begin + CHUNK.size > len(data):
-            break
-        end = begin + CHUNK.size + CHUNK.unpack_from(data, begin)[1]
-    return bytes(data)
+    """Return files, the pictures in them, and the names of the models that wrote them."""
+    golden = json.loads((FOLDER / "golden.json").read_text())
+    found = [((FOLDER / f"{name}.aec").read_bytes(), told["model"]) for name, told in golden.items()]
+    return [(data, codec(model).decompress(data), model) for data, model in found]
 
 
 def damaged(random):
-    """Return a damaged file, the pictures that it may hold whole, and whether its checksums may fit."""
-    whole, picture = files()[random.integers(len(files()))]
+    """Return a damaged file, the pictures that it may hold whole, whether its checksums may fit, and its model."""
+    whole, picture, model = files()[random.integers(len(files()))]
     data = bytearray(whole)
     kind = random.integers(6)
     if kind == 0:
-        return bytes(data[: random.integers(len(data))]), [picture], False
+        return bytes(data[: random.integers(len(data))]), [picture], False, model
     if kind == 1:
-        other, another = files()[random.integers(len(files()))]
+        other, another, _ = files()[random.integers(len(files()))]
         spliced = bytes(data[: random.integers(len(data))]) + other[random.integers(len(other)) :]
         # Nothing of the one may be left, and all of the other.
-        return spliced, [picture, another], False
+        return spliced, [picture, another], False, model
     if kind == 2:  # another model's
         data[5 if is_small(data) else 12 + random.integers(8)] ^= random.integers(1, 256)
-        return resigned(data), [picture], True
+        return resigned(data), [picture], True, model
     for _ in range(random.integers(1, 4)):
         data[random.integers(len(data))] = random.integers(256)
     if kind == 3:
         place = random.integers(len(data) - 4)
         struct.pack_into("<I", data, place, int(random.choice(LYING)))
-    return (resigned(bytes(data)), [picture], True) if kind > 3 else (bytes(data), [picture], False)
+    return (resigned(bytes(data)), [picture], True, model) if kind > 3 else (bytes(data), [picture], False, model)
 
 
 @contextmanager
@@ -92,11 +77,11 @@ def limited():
         signal.signal(signal.SIGPROF, before)
 
 
-def read(data, **asked):
+def read(data, model, **asked):
     """Return the picture of a file, or None where it is refused."""
     try:
         with limited():
-            return codec().picture(data, max_pixels=PIXELS, **asked)
+            return codec(model).picture(data, max_pixels=PIXELS, **asked)
     except ValueError as error:
         assert "\n" not in str(error)
         assert isinstance(error, CorruptStreamError) or "limit" in str(error) or "model" in str(error)
@@ -108,9 +93,9 @@ def fuzz(seed, n):
     refused = 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(n):
-        data, pictures, signed = damaged(random)
+        data, pictures, signed, model = damaged(random)
         asked = ({}, {"conceal": True}, {"groups": int(random.integers(1, 6))})[random.integers(3)]
-        found = read(data, **asked)
+        found = read(data, model, **asked)
         refused += found is None
         if found is None:
             continue
@@ -137,37 +122,39 @@ def test_damaged_files_take_no_more_memory_than_the_limit():
     files()
     tracemalloc.start()
     for _ in range(60):
-        read(damaged(random)[0], conceal=True)
+        data, *_, model = damaged(random)
+        read(data, model, conceal=True)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 1 << 24
 
 
 def test_no_damage_of_one_bit_passes_the_checksums():
-    for data, _ in files():
+    for data, _, model in files():
         for place in range(0, 8 * len(data), 37):
             flipped = bytearray(data)
             flipped[place // 8] ^= 1 << place % 8
             with pytest.raises(CorruptStreamError):
-                codec().decompress(bytes(flipped))
+                codec(model).decompress(bytes(flipped))
 
 
 def test_a_preview_believes_no_byte_whose_checksum_is_cut_off():
-    data, _ = max(files(), key=lambda one: len(one[0]))
+    data, _, model = max(files(), key=lambda one: len(one[0]))
     places = [place for place in range(len(data)) if data[place : place + 4] in (b"TILE", b"REST")]
     for place in places[1:]:
-        whole, cut = (codec().picture(data[:end], groups=5, conceal=True) for end in (place, place + 12))
+        whole, cut = (codec(model).picture(data[:end], groups=5, conceal=True) for end in (place, place + 12))
         assert np.array_equal(whole.pixels, cut.pixels)
         assert whole.notes == cut.notes
 
 
 def test_a_tile_too_large_and_a_foreign_model_are_refused_before_anything_is_decoded():
-    data = bytearray(next(data for data, _ in files() if not is_small(data)))
+    found, model = next((data, model) for data, _, model in files() if not is_small(data))
+    data = bytearray(found)
     data[START.size + 16 : START.size + 18] = struct.pack("<H", 4096)
     with pytest.raises(CorruptStreamError, match="a value is out of its range"):
-        codec().decompress(resigned(data))
-    for whole, _ in files():
+        codec(model).decompress(resigned(data))
+    for whole, _, model in files():
         foreign = bytearray(whole)
         foreign[5 if is_small(whole) else 12] ^= 1
         with pytest.raises(ValueError, match="the file needs the model"):
-            codec().decompress(resigned(foreign))
+            codec(model).decompress(resigned(foreign))

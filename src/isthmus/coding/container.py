@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 MAGIC = b"\x89AEC\r\n\x1a\n"
-MAJOR, MINOR = 1, 0
+# From minor version 1 on END seals the whole; before it had a checksum of its own alone.
+MAJOR, MINOR = 1, 1
 IMAGE, ARRAY, VECTORS, WRAPPED = 1, 2, 3, 4
 KINDS = {IMAGE: "image", ARRAY: "array", VECTORS: "vectors", WRAPPED: "wrapped image"}
 START = struct.Struct("<8sBBHQI")
@@ -108,7 +109,8 @@ def pieces(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0)
     Layout, little endian: magic (8 bytes: ``89 41 45 43 0D 0A 1A 0A``), major and minor
     version (u8 each), kind (u16), model id (u64), length of the header (u32), the header,
     CRC-32 of all this (u32); chunks: name (4 bytes), length (u32), payload, CRC-32 of the
-    three (u32); the last chunk is ``END `` and empty.
+    three (u32); the last chunk is ``END `` and empty, and its CRC-32 goes on from that of all
+    checksums before it, so that chunks of several files do not make one.
 
     Raises
     ------
@@ -118,12 +120,16 @@ def pieces(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0)
     if len(header) > MAX_HEADER:
         raise ValueError(f"a header has at most {MAX_HEADER} bytes, got {len(header)}.")
     start = START.pack(MAGIC, MAJOR, MINOR, kind, model, len(header)) + header
-    yield start + CRC.pack(zlib.crc32(start))
+    begun = start + CRC.pack(zlib.crc32(start))
+    yield begun
+    seal = zlib.crc32(begun[-CRC.size :])
     for name, payload in chunks:
         if not _is_name(name) or len(payload) >= 1 << 32:
             raise ValueError(f"a chunk has a name of four letters and less than 4 GiB, got {name!r}, {len(payload)}.")
-        yield _whole(name, payload)
-    yield _whole(END, b"")
+        whole = _whole(name, payload)
+        yield whole
+        seal = zlib.crc32(whole[-CRC.size :], seal)
+    yield _whole(END, b"", seal)
 
 
 def write(kind: int, header: bytes, chunks: Iterable[Chunk], *, model: int = 0) -> bytes:
@@ -270,6 +276,8 @@ def _check_kind(kind: int) -> None:
 
 
 def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: int) -> Iterator[Chunk]:
+    sealed = view[8 + 1] >= 1
+    seal = zlib.crc32(view[place - CRC.size : place])
     for _ in range(max_chunks + 1):
         if len(view) - place < CHUNK.size:
             raise _cut_short(len(view))
@@ -278,8 +286,10 @@ def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: i
             raise CorruptStreamError(f"what should be a chunk at byte {place} is none: the file is damaged.")
         begin = place + CHUNK.size
         end = begin + length
-        _check(view, place, end, f"chunk {name.decode()!r} at byte {place}")
+        of = seal if name == END and sealed else 0
+        _check(view, place, end, f"chunk {name.decode()!r} at byte {place}", of)
         place = end + CRC.size
+        seal = zlib.crc32(view[end:place], seal)
         if name == END:
             if length or place != len(view):
                 raise CorruptStreamError(
@@ -293,11 +303,11 @@ def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: i
     raise CorruptStreamError(f"the file has more than {max_chunks} chunks, the most that are read.")
 
 
-def _check(view: memoryview, begin: int, end: int, what: str) -> None:
-    """Check that bytes are there, and that the CRC-32 after them is theirs."""
+def _check(view: memoryview, begin: int, end: int, what: str, seal: int = 0) -> None:
+    """Check that bytes are there, and that the CRC-32 after them is theirs, gone on with from ``seal``."""
     if len(view) - end < CRC.size:
         raise _cut_short(len(view))
-    if CRC.unpack_from(view, end)[0] != zlib.crc32(view[begin:end]):
+    if CRC.unpack_from(view, end)[0] != zlib.crc32(view[begin:end], seal):
         raise CorruptStreamError(f"{what} is damaged: its checksum does not fit.")
 
 
@@ -309,6 +319,6 @@ def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(byte == 0x20 or chr(byte).isalnum() and byte < 128 for byte in name)
 
 
-def _whole(name: bytes, payload: bytes | memoryview) -> bytes:
+def _whole(name: bytes, payload: bytes | memoryview, seal: int = 0) -> bytes:
     chunk = CHUNK.pack(name, len(payload)) + payload
-    return chunk + CRC.pack(zlib.crc32(chunk))
+    return chunk + CRC.pack(zlib.crc32(chunk, seal))
