@@ -13,7 +13,7 @@ from isthmus.jobs import SimilaritySearch, VectorCompressor, additive_learning
 from isthmus.jobs.additive import SYMBOLS, AdditiveCode, Lookup
 from isthmus.jobs.additive_learning import learn
 from isthmus.jobs.vector_baselines import LeadingComponents, ProductQuantizer
-from isthmus.jobs.vector_stream import HEAD, read_vectors, vector_facts, write_vectors
+from isthmus.jobs.vector_stream import HEAD, open_vectors, symbols_of, write_vectors
 from isthmus.modalities import Vectors
 from isthmus.nearest import nearest
 from isthmus.rows import as_rows
@@ -195,9 +195,9 @@ def test_even_symbols_are_stored_plain_and_uneven_ones_coded():
         tables, given = Tables.from_counts(counts), symbols.astype(np.uint8)
         data = write_vectors(given, 5, np.dtype(np.float32), tables, 7)
         assert len(data) < most * given.size + 200
-        np.testing.assert_array_equal(read_vectors(data, vector_facts(data), tables), given)
+        np.testing.assert_array_equal(symbols_of(*open_vectors(data), tables), given)
     empty = write_vectors(np.zeros((0, 2), np.uint8), 5, np.dtype(np.float32), tables, 7)
-    assert read_vectors(empty, vector_facts(empty), tables).shape == (0, 2)
+    assert symbols_of(*open_vectors(empty), tables).shape == (0, 2)
 
 
 def test_damage_is_said_and_never_silent(fitted):

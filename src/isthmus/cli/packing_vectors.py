@@ -69,8 +69,8 @@ def search(
     if out.suffix.lower() in PICTURES:
         raise click.UsageError("vectors cannot be drawn; write a .jsonl or .csv.")
     with explained(data):
-        packed = bytes_of(data)
-        n = vector_facts(packed).n
+        packed = fitted.unpack(bytes_of(data))
+        n = len(packed)
         distances, rows = fitted.search(given.rows, packed, min(10, n) if n_neighbors is None else n_neighbors)
     places = [place for place in given.places() for _ in range(rows.shape[1])]
     ranks = np.tile(np.arange(1, rows.shape[1] + 1), len(rows))

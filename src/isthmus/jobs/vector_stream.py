@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from isthmus.coding import VECTORS, Chunk, Contents, CorruptStreamError, Decoder, Encoder, Tables, container, lanes_for
+from isthmus.coding import VECTORS, Chunk, CorruptStreamError, Decoder, Encoder, Tables, container, lanes_for
 
-__all__ = ["VectorFacts", "read_vectors", "vector_facts", "write_vectors"]
+__all__ = ["VectorFacts", "open_vectors", "symbols_of", "vector_facts", "write_vectors"]
 
 # Vectors, dimensions, bytes of a vector, type of the numbers.
 HEAD = struct.Struct("<QIHB")
@@ -68,18 +69,17 @@ def vector_facts(data: bytes | memoryview) -> VectorFacts:
     CorruptStreamError
         If it is none, or damaged.
     """
-    return _read(data)[1]
+    return open_vectors(data)[0]
 
 
-def read_vectors(data: bytes | memoryview, facts: VectorFacts, tables: Tables) -> np.ndarray:
-    """Return the symbols ``(n, q)``, ``uint8``, of a file whose facts were found to be acceptable.
+def symbols_of(facts: VectorFacts, chunks: Sequence[Chunk], tables: Tables) -> np.ndarray:
+    """Return the symbols ``(n, q)``, ``uint8``, of an opened file whose facts were found to be acceptable.
 
     Raises
     ------
     CorruptStreamError
         If it is damaged.
     """
-    chunks = _read(data)[0].chunks
     symbols = np.empty((facts.n, facts.depth), np.uint8)
     for number, chunk in enumerate(chunks):
         block = symbols[number * VECTORS_A_BLOCK : (number + 1) * VECTORS_A_BLOCK]
@@ -90,7 +90,14 @@ def read_vectors(data: bytes | memoryview, facts: VectorFacts, tables: Tables) -
     return symbols
 
 
-def _read(data: bytes | memoryview) -> tuple[Contents, VectorFacts]:
+def open_vectors(data: bytes | memoryview) -> tuple[VectorFacts, list[Chunk]]:
+    """Return what a file of vectors says of itself, and its blocks, not unpacked.
+
+    Raises
+    ------
+    CorruptStreamError
+        If it is none, or damaged.
+    """
     contents = container.read(data, known=(BLOCK,))
     if contents.kind != VECTORS:
         raise CorruptStreamError(f"the file holds {container.KINDS[contents.kind]}, no vectors.")
@@ -104,7 +111,7 @@ def _read(data: bytes | memoryview) -> tuple[Contents, VectorFacts]:
         raise CorruptStreamError(
             f"{n} vectors have {-(-n // VECTORS_A_BLOCK)} blocks, {len(contents.chunks)} are there."
         )
-    return contents, VectorFacts(n, width, depth, TYPES[kind], contents.model)
+    return VectorFacts(n, width, depth, TYPES[kind], contents.model), contents.chunks
 
 
 def _packed(symbols: np.ndarray, tables: Tables) -> bytes:

@@ -18,7 +18,7 @@ from isthmus.jobs.additive_learning import learn
 from isthmus.jobs.identity import identity
 from isthmus.jobs.job import Job
 from isthmus.jobs.vector_baselines import LeadingComponents, ProductQuantizer
-from isthmus.jobs.vector_stream import VectorFacts, read_vectors, vector_facts, write_vectors
+from isthmus.jobs.vector_stream import VectorFacts, open_vectors, symbols_of, write_vectors
 from isthmus.modalities import Vectors
 from isthmus.nearest import nearest
 from isthmus.reading.limits import memory
@@ -180,14 +180,19 @@ class VectorCompressor(Job):
         ValueError
             If it needs another model, or is larger than the limit.
         """
-        return self.decode(self.unpack(data, limit=limit)).astype(vector_facts(data).dtype, copy=False)
+        facts, symbols = self._opened(data, limit)
+        return self.decode(symbols).astype(facts.dtype, copy=False)
 
     def unpack(self, data: bytes | memoryview, *, limit: int | None = None) -> np.ndarray:
         """Return the bytes of a file's vectors, as :meth:`codes` gave them; see :meth:`decompress`."""
+        return self._opened(data, limit)[1]
+
+    def _opened(self, data: bytes | memoryview, limit: int | None) -> tuple[VectorFacts, np.ndarray]:
+        """Return what a file says of itself, and its vectors' bytes."""
         check_is_fitted(self, "estimator_")
-        facts = vector_facts(data)
+        facts, chunks = open_vectors(data)
         self._check_facts(facts, memory() // 2 if limit is None else limit)
-        return read_vectors(data, facts, self.tables_)
+        return facts, symbols_of(facts, chunks, self.tables_)
 
     def search(self, queries: Any, among: Any, n_neighbors: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Return the compressed vectors that are nearest to queries, nearest first.
