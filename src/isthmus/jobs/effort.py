@@ -23,8 +23,9 @@ ROUNDS = {2: 4, 3: 12}
 TURNS = 4
 # Share of the numbers that move for their curvature.
 SPARSE = 1 / 8
-# What an error of one step costs, in bits: 6 nats where steps balance rate and distortion, twice for what the decoder's
-# filter no longer mends (1.8 times, measured on photographs; twice gave the smallest files at equal PSNR).
+# What an error of one step costs, in bits: 6 nats where steps balance rate and distortion, and more for what the
+# decoder's filter no longer mends, and for what neighbours tell of each other (20 gave the least bits and error on
+# photographs).
 BITS_OF_STEP = 20 / math.log(2)
 LEVELS = 255
 
@@ -52,14 +53,16 @@ def numbers_of(codec: ImageCodec, features: Tensor, level: float, effort: int, p
     Bits R are those of the codec's own tables, in the context of what is chosen already. At effort 1
     a feature u is off by ``s k - u`` steps, and
 
-    .. math:: R(k) + \frac{12}{\ln 2} (s k - u)^2
+    .. math:: R(k) + \frac{20}{\ln 2} (s k - u)^2
 
     is lowered, greedily: steps in balance with their trade-off cost 6 nats (:class:`EntropyBottleneck`), and
-    a decoder that has learned from rounded numbers shows the errors of moved ones about twice as much.
+    a decoder that has learned from rounded numbers shows the errors of moved ones more.
     From effort 2 on the error D is that of the pixels, times the trade-off, to the second order in
     the numbers: its gradient is computed through the decoder anew in each round, its curvature once,
-    for each channel, from the gradient's change by random moves (Hutchinson's estimate). As errors of
-    numbers that move together add up, a round moves one number of four only, in turn.
+    for each channel, from the gradient's change by random moves of a few numbers (Hutchinson's estimate). As
+    errors of numbers that move together add up, a round moves one number of four only, in turn. Bits are
+    those of the numbers alone, and what they tell of others is left out: so what a round came to
+    is computed, and the best round's numbers are written.
 
     The same on one machine every time: one thread, fixed random moves.
 
