@@ -6,7 +6,7 @@ Drawn faces: 1,500 of 64 x 64 in colours, 96 of them tested. ORL portraits: 40 p
 All are tested as sheets of several images side by side (faces 4 x 4, the ten of a person 2 x 5, digits 10 x 10), the
 same sheets for every codec, and 24 of each kind one by one: of so small files some hundred bytes are headers for most
 codecs, which is how a codec of one's own that knows its tables saves most. The faces had been JPEGs, for all alike.
-Digits on a sheet lie where a codec fitted on such sheets expects them; no codec is told that but by being fitted.
+Our codec's blocks of digits are as large as a digit, and lie as digits do on a sheet.
 
 Some minutes a kind on 2 threads (--minutes, 6 by default), and about five more for all;
 `isthmus bench compression kinds`.
