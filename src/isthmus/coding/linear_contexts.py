@@ -21,7 +21,7 @@ LOUDNESS = np.rint(16 * np.log2(1 + np.arange(MOST_MAGNITUDE + 1))).astype(np.in
 SHIFT = 12
 ONE = 1 << SHIFT
 BINS, FRACTIONS = 64, 3
-# Groups from this one on have tables of their own no more but for the last's.
+# So many groups have tables of their own; further ones share the last's.
 CLASSES = 9
 MOST_VALUE = 1 << 15
 # Exactness: sums of products must stay below 2^53; weights are 16 bits, loudness 8 and 2 more for sums of four.
@@ -88,9 +88,10 @@ class LinearContexts:
     Sums are matrix products of float64 that hold whole numbers below 2^53: exact in whatever order
     they are taken, so the same on every machine.
 
-    Linear 16 x 16 latents of photographs took 10 % less than by
-    :class:`~isthmus.coding.contexts.MagnitudeContexts`: 4 % for the weights, 4 % for five stages
-    rather than two, 1.5 % for the means, 0.5 % for groups of at most 16 channels.
+    Beside :class:`~isthmus.coding.contexts.MagnitudeContexts`, linear 16 x 16 latents of six photographs took
+    3.7 % less with such sums in two passes of a checkerboard, 9.6 % in five stages and with means, 10.3 % in
+    groups of at most 16 channels (ideal lengths, one level, a third of a bit a pixel). Files of a codec of eight
+    levels became 2 (at 1.2 bits a pixel) to 15 % (at 0.06) smaller.
 
     References
     ----------
