@@ -114,7 +114,7 @@ class WrappedCodec(Job):
             decoder=RestoringDecoder(scale=self.scale, told=True),
             loss="squared_error",
             batch_size=8,
-            learning_rate=3e-3,
+            learning_rate=2e-3,
             weight_decay=0.0,
         )
 
