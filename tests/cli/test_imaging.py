@@ -127,20 +127,20 @@ def test_what_belongs_to_a_picture_is_kept(place, tmp_path):
 def test_damaged_tiles_are_concealed_only_if_asked_and_if_one_is_left(place, tmp_path):
     wide, lost = tmp_path / "wide.png", {}
     with Image.open(place / "photos" / "0.png") as photo:
-        photo.resize((600, 30)).save(wide)
-    for tiles, picture in ((2, wide), (1, place / "photos" / "0.png")):
+        photo.resize((1100, 30)).save(wide)
+    for tiles, picture in ((3, wide), (1, place / "photos" / "0.png")):
         file, out = tmp_path / f"{tiles}.aec", tmp_path / f"{tiles}.png"
         ran("compress", place / "codec", picture, "-o", file)
         data = bytearray(file.read_bytes())
-        data[data.index(b"TILE") + 20 if tiles == 2 else 40] ^= 1
+        data[data.index(b"TILE") + 20 if tiles == 3 else 40] ^= 1
         file.write_bytes(data)
         words = ("decompress", place / "codec", file, "-o", out)
-        assert f"{tiles}.aec: {'chunk ' if tiles == 2 else 'the file is damaged'}" in ran(*words, status=1)
+        assert f"{tiles}.aec: {'chunk ' if tiles == 3 else 'the file is damaged'}" in ran(*words, status=1)
         assert not out.exists()
         lost[tiles] = CliRunner().invoke(main, [*map(str, words), "--conceal"]).stderr
-    assert "1 of 2 tiles lost" in lost[2]
-    with Image.open(tmp_path / "2.png") as back:
-        assert back.size == (600, 30)
+    assert "1 of 3 tiles lost" in lost[3]
+    with Image.open(tmp_path / "3.png") as back:
+        assert back.size == (1100, 30)
     assert "the file is damaged or cut short" in lost[1]
     assert not (tmp_path / "1.png").exists()
 
