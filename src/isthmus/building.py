@@ -161,8 +161,10 @@ def dtype_of(dtype: str, device: str) -> str:
 def quick_dtype() -> str:
     """Return the dtype that networks of convolutions learn in fastest: 'bfloat16' on processors that multiply it.
 
-    On others, and on GPUs, 'auto'. Weights and losses are float32 in any case.
+    On others, and where there is a GPU, 'auto'. Weights and losses are float32 in any case.
     """
+    if torch.cuda.is_available():
+        return "auto"
     able = torch.cpu.get_capabilities()
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "auto"
 

@@ -276,7 +276,7 @@ def _check_kind(kind: int) -> None:
 
 
 def _chunks(view: memoryview, place: int, known: frozenset[bytes], max_chunks: int) -> Iterator[Chunk]:
-    sealed = view[8 + 1] >= 1
+    sealed = view[len(MAGIC) + 1] >= 1  # the minor version
     seal = zlib.crc32(view[place - CRC.size : place])
     for _ in range(max_chunks + 1):
         if len(view) - place < CHUNK.size:

@@ -12,11 +12,11 @@ import numpy as np
 
 from isthmus.coding.contexts import Step, magnitudes
 
-__all__ = ["BINS", "CROSS", "FRACTIONS", "LATTICES", "ONE", "MARGIN", "LinearContexts", "loudness"]
+__all__ = ["BINS", "CROSS", "FRACTIONS", "LATTICES", "ONE", "MARGIN", "PER_OCTAVE", "LinearContexts", "loudness"]
 
-# Of magnitudes: 16 log2(1 + m), rounded. No argument is within 1e-4 of where rounding turns: the same everywhere.
-MOST_MAGNITUDE = 255
-LOUDNESS = np.rint(16 * np.log2(1 + np.arange(MOST_MAGNITUDE + 1))).astype(np.int64)
+# Of magnitudes: PER_OCTAVE log2(1 + m), rounded. No argument is within 1e-3 of where rounding turns: the same anywhere.
+MOST_MAGNITUDE, PER_OCTAVE = 255, 16
+LOUDNESS = np.rint(PER_OCTAVE * np.log2(1 + np.arange(MOST_MAGNITUDE + 1))).astype(np.int64)
 # Weights are in units of 1 / ONE: of a bin, of a step.
 SHIFT = 12
 ONE = 1 << SHIFT

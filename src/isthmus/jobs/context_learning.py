@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.coding import LatentCoder, LinearContexts, channel_groups
-from isthmus.coding.linear_contexts import BINS, CROSS, LATTICES, MARGIN, ONE
+from isthmus.coding.linear_contexts import BINS, CROSS, LATTICES, MARGIN, ONE, PER_OCTAVE
 from isthmus.guards import seeded
 
 __all__ = ["coders_of", "learned_coder"]
@@ -140,7 +140,7 @@ class _Weights(nn.Module):
         """Return the contexts, in whole numbers."""
         bin_of = BINS / (HIGHEST - LOWEST) * ONE
         widest, begins = max(self.groups), np.cumsum((0, *self.groups))
-        own = _whole(self.own * self.same * bin_of / 16, np.int16)
+        own = _whole(self.own * self.same * bin_of / PER_OCTAVE, np.int16)
         mean_own = _whole(self.mean_own * self._first(self.same) * ONE, np.int16)
         compact = np.zeros((*own.shape[:2], widest), np.int16)
         mean_compact = np.zeros((len(own), self.k, widest, 4), np.int16)
@@ -153,7 +153,7 @@ class _Weights(nn.Module):
             self.groups,
             biases=_whole((self.bias - LOWEST) * bin_of, np.int32),
             gains=_whole(self.gain.exp() * ONE, np.int16),
-            before=np.moveaxis(_whole(self.before * self.earlier * bin_of / 16, np.int16), 0, -1),
+            before=np.moveaxis(_whole(self.before * self.earlier * bin_of / PER_OCTAVE, np.int16), 0, -1),
             own=compact,
             mean_before=np.moveaxis(_whole(self.mean_before * self._first(self.earlier) * ONE, np.int16), 0, -1),
             mean_own=mean_compact,

@@ -107,6 +107,8 @@ class _Region:
             cost = error + coder.bits(numbers)
             if cost < least:
                 least, best = cost, numbers
+            if turn == rounds:
+                break
             moved = coder.lighter(numbers, slope, bend, both=True)
             numbers = np.where((turns + turn) % TURNS == 0, moved, numbers)
         return best
