@@ -15,7 +15,7 @@ from PIL import Image
 
 from isthmus import AutoEncoder, saving
 from isthmus.checks import check_job
-from isthmus.coding import CorruptStreamError
+from isthmus.coding import CorruptStreamError, LatentCoder
 from isthmus.guards import seeded, threads_set
 from isthmus.jobs import Compressor
 from isthmus.jobs.image_codec import ImageCodec
@@ -23,6 +23,7 @@ from isthmus.jobs.image_stream import image_facts, read_stream
 from isthmus.metrics import psnr
 from isthmus.reading.pictures import Picture
 from isthmus.recipes import lapped_codec
+from isthmus.rows import as_rows
 
 GOLDEN = Path(__file__).parents[1] / "data" / "codec"
 
@@ -345,3 +346,12 @@ def test_an_auto_encoder_that_is_no_codec_is_refused():
         Compressor(AutoEncoder(max_epochs=1)).fit(X)
     with pytest.raises(ValueError, match="from 64 to 4096"):
         Compressor(small(), tile=8).fit(X)
+
+
+def test_coders_of_other_levels_are_refused():
+    job = Compressor(small(), tile=64).fit(np.stack([picture(48, 48, seed=i) for i in range(8)]))
+    levels = int(job.estimator_.module_.bottleneck.levels)
+    assert levels > 1
+    one = LatentCoder.fit(job._numbers(as_rows(np.stack([picture(48, 48)])))[0]).to_bytes()
+    with pytest.raises(ValueError, match=f"for {levels} levels of quality, got 1"):
+        job.restore({"coder_0": np.frombuffer(one, np.uint8)})

@@ -70,6 +70,11 @@ class Contexts(Protocol):
     groups: tuple[int, ...]
 
     @property
+    def levels(self) -> int:
+        """How many levels of quality they know of."""
+        ...
+
+    @property
     def n_tables(self) -> int:
         """How many tables the steps choose from."""
         ...
@@ -151,6 +156,11 @@ class MagnitudeContexts:
     def read(cls, head: Mapping[str, Any], data: memoryview) -> tuple[Self, memoryview]:
         """Return the contexts of :meth:`head`, and the bytes as they are."""
         return cls(head["groups"], np.array(head["edges"])), data
+
+    @property
+    def levels(self) -> int:
+        """One: that of the maps fitted on."""
+        return 1
 
     @property
     def n_tables(self) -> int:

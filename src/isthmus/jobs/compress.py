@@ -298,6 +298,9 @@ class Compressor(Job):
         channels = len(module.bottleneck.log_gain[0])
         if any(sum(coder.groups) != channels for coder in coders):
             raise ValueError(f"the tables should be for {channels} channels, got {sum(coders[0].groups)}.")
+        known, levels = sum(coder.contexts.levels for coder in coders), int(module.bottleneck.levels)
+        if known != levels:
+            raise ValueError(f"the tables should be for {levels} levels of quality, got {known}.")
         self.coders_ = coders
         self._codec = ImageCodec(module, coders)
         self.model_ = int(identity(module, self.state()), 16)
